@@ -1,0 +1,3 @@
+//! The second tier: the few deny slots of the subnet's network ACL.
+
+pub mod acl;
