@@ -1,1 +1,5 @@
-//! x
+//! What the XDP program shares: with userspace its [ABI](abi), with its tests its [parser](parse).
+#![cfg_attr(not(test), no_std)]
+
+pub mod abi;
+pub mod parse;

@@ -1,0 +1,271 @@
+//! The program's attachments: one pinned link for each interface.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use aya::programs::{
+    ProgramError, Xdp, XdpMode,
+    links::{FdLink, PinnedLink},
+    xdp::{XdpAttachType, XdpLink},
+};
+use nicban_protocol::AttachMode;
+use nix::errno::Errno;
+
+use super::{XdpError, object::exists};
+
+const PREFIX: &str = "link_";
+
+/// How to attach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attach {
+    /// In the driver where it can, else generic.
+    Auto,
+    /// In the driver, or not at all.
+    Native,
+    /// Generic.
+    Generic,
+}
+
+/// The program with its attachments.
+#[derive(Debug)]
+pub struct Links {
+    program: Xdp,
+    pin_dir: PathBuf,
+    links: BTreeMap<String, FdLink>,
+}
+
+/// What [`Links::replace`] found.
+#[derive(Debug, Default)]
+pub struct Replaced {
+    /// Interfaces that now run this program in place of the one before.
+    pub adopted: Vec<String>,
+    /// Interfaces that went away while the program was attached to them.
+    pub gone: Vec<String>,
+}
+
+impl Links {
+    /// The links of the program that is pinned in a folder; none is touched yet.
+    pub(super) fn open(pin_dir: &Path) -> Result<Self, XdpError> {
+        let program = Xdp::from_pin(pin_dir.join("prog"), XdpAttachType::Interface).map_err(
+            |source| XdpError::Program {
+                operation: "open",
+                source,
+            },
+        )?;
+        Ok(Self {
+            program,
+            pin_dir: pin_dir.to_owned(),
+            links: BTreeMap::new(),
+        })
+    }
+
+    /// Puts this program in the place of the one that the pinned links run.
+    ///
+    /// The kernel exchanges the pointer: each packet is judged by the one or the
+    /// other, none by neither.
+    pub fn replace(&mut self) -> Result<Replaced, XdpError> {
+        let mut replaced = Replaced::default();
+        for (interface, pin) in pinned_links(&self.pin_dir)? {
+            let link = PinnedLink::from_pin(&pin).map_err(|source| XdpError::Link {
+                operation: "open",
+                interface: interface.clone(),
+                source,
+            })?;
+            let link =
+                XdpLink::try_from(FdLink::from(link)).map_err(|source| XdpError::Link {
+                    operation: "adopt",
+                    interface: interface.clone(),
+                    source,
+                })?;
+            match self.program.attach_to_link(link) {
+                Ok(id) => {
+                    let link = self.own(&interface, id)?;
+                    self.links.insert(interface.clone(), link);
+                    replaced.adopted.push(interface);
+                }
+                // The link outlived its interface (kernel/bpf/syscall.c, link_update).
+                Err(error) if errno_of(&error) == Some(Errno::ENOLINK) => {
+                    remove_pin(&pin)?;
+                    replaced.gone.push(interface);
+                }
+                Err(source) => {
+                    return Err(XdpError::Program {
+                        operation: "replace",
+                        source,
+                    });
+                }
+            }
+        }
+        Ok(replaced)
+    }
+
+    /// Attaches to an interface. One that is attached already is left as it is.
+    pub fn attach(&mut self, interface: &str, how: Attach) -> Result<AttachMode, XdpError> {
+        let native = || ("native", XdpMode::Driver, AttachMode::Native);
+        let generic = || ("generic", XdpMode::Skb, AttachMode::Generic);
+        match how {
+            Attach::Native => self.attach_in(interface, native()),
+            Attach::Generic => self.attach_in(interface, generic()),
+            Attach::Auto => match self.attach_in(interface, native()) {
+                Err(XdpError::Refused { .. }) => self.attach_in(interface, generic()),
+                other => other,
+            },
+        }
+    }
+
+    /// Detaches from an interface; `false` where it was not attached.
+    pub fn detach(&mut self, interface: &str) -> Result<bool, XdpError> {
+        let attached = self.links.remove(interface).is_some();
+        remove_pin(&self.pin(interface))?;
+        Ok(attached)
+    }
+
+    /// Forgets an interface that is gone, with its pin.
+    pub fn forget(&mut self, interface: &str) -> Result<(), XdpError> {
+        self.detach(interface).map(|_was_attached| ())
+    }
+
+    /// Whether the program is attached to an interface.
+    pub fn is_attached(&self, interface: &str) -> bool {
+        self.links.contains_key(interface)
+    }
+
+    /// The program, for test runs.
+    pub fn program(&self) -> &Xdp {
+        &self.program
+    }
+
+    fn attach_in(
+        &mut self,
+        interface: &str,
+        (name, mode, attached): (&'static str, XdpMode, AttachMode),
+    ) -> Result<AttachMode, XdpError> {
+        let id = self
+            .program
+            .attach(interface, mode)
+            .map_err(|source| match (&source, errno_of(&source)) {
+                (ProgramError::UnknownInterface { .. }, _) | (_, Some(Errno::ENODEV)) => {
+                    XdpError::NoInterface {
+                        interface: interface.to_owned(),
+                    }
+                }
+                (_, Some(Errno::EBUSY | Errno::EEXIST)) => XdpError::Busy {
+                    interface: interface.to_owned(),
+                },
+                _ => XdpError::Refused {
+                    interface: interface.to_owned(),
+                    mode: name,
+                    source,
+                },
+            })?;
+        let link = self.own(interface, id)?;
+        let pin = self.pin(interface);
+        if exists(&pin)? {
+            remove_pin(&pin)?;
+        }
+        let link = link
+            .pin(&pin)
+            .map_err(|source| XdpError::pin("write", &pin, source))?;
+        self.links.insert(interface.to_owned(), link.into());
+        Ok(attached)
+    }
+
+    /// Takes the link out of the program's hands. Where the kernel knows no links,
+    /// the attachment is a netlink one, which can't be pinned: it is undone.
+    fn own(
+        &mut self,
+        interface: &str,
+        id: aya::programs::xdp::XdpLinkId,
+    ) -> Result<FdLink, XdpError> {
+        let link = self
+            .program
+            .take_link(id)
+            .map_err(|source| XdpError::Program {
+                operation: "own the link of",
+                source,
+            })?;
+        FdLink::try_from(link).map_err(|_netlink| XdpError::NoLink {
+            interface: interface.to_owned(),
+        })
+    }
+
+    fn pin(&self, interface: &str) -> PathBuf {
+        self.pin_dir.join(pin_name(interface))
+    }
+}
+
+/// Detaches what is pinned in a folder, without a daemon and without loading
+/// anything; the names of the interfaces that were freed.
+pub fn detach_pinned(pin_dir: &Path, interface: Option<&str>) -> Result<Vec<String>, XdpError> {
+    let mut detached = Vec::new();
+    for (name, pin) in pinned_links(pin_dir)? {
+        if interface.is_none_or(|only| only == name) {
+            remove_pin(&pin)?;
+            detached.push(name);
+        }
+    }
+    Ok(detached)
+}
+
+fn pinned_links(pin_dir: &Path) -> Result<Vec<(String, PathBuf)>, XdpError> {
+    let entries = match fs::read_dir(pin_dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(XdpError::file("list", pin_dir, source)),
+    };
+    let mut links = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|source| XdpError::file("list", pin_dir, source))?;
+        let name = entry.file_name();
+        if let Some(interface) = name.to_str().and_then(interface_of) {
+            links.push((interface, entry.path()));
+        }
+    }
+    links.sort();
+    Ok(links)
+}
+
+fn remove_pin(pin: &Path) -> Result<(), XdpError> {
+    match fs::remove_file(pin) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(XdpError::file("remove", pin, error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// `link_IFACE`, with a dot written `%2e` and a percent sign `%25`: the BPF file
+/// system takes no dots (kernel/bpf/inode.c, `bpf_lookup`), and VLAN interfaces have them.
+fn pin_name(interface: &str) -> String {
+    format!("{PREFIX}{}", interface.replace('%', "%25").replace('.', "%2e"))
+}
+
+fn interface_of(pin: &str) -> Option<String> {
+    let interface = pin.strip_prefix(PREFIX)?;
+    Some(interface.replace("%2e", ".").replace("%25", "%"))
+}
+
+fn errno_of(error: &ProgramError) -> Option<Errno> {
+    match error {
+        ProgramError::SyscallError(call) => call.io_error.raw_os_error().map(Errno::from_raw),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pin_is_named_after_its_interface_and_back() {
+        for interface in ["eth0", "eth0.100", "odd%name", "%2e"] {
+            let pin = pin_name(interface);
+            assert!(!pin.contains('.'), "{pin}");
+            assert_eq!(interface_of(&pin).as_deref(), Some(interface));
+        }
+        assert_eq!(interface_of("bans_v4"), None);
+    }
+}

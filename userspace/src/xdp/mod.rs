@@ -1,0 +1,17 @@
+//! The map edge: the XDP program, its maps and its links, as the kernel has them.
+//!
+//! Everything is pinned in one folder of the BPF file system, so that it goes on
+//! without the daemon: the program as `prog`, each link as `link_IFACE`, each map
+//! under its own name.
+
+mod counters;
+mod error;
+mod links;
+mod object;
+mod tables;
+
+pub use counters::{Counter, Counters};
+pub use error::XdpError;
+pub use links::{Attach, Links, Replaced, detach_pinned};
+pub use object::{LoadOptions, Loaded, ProgramLog, load};
+pub use tables::{Tables, key_of};

@@ -1,0 +1,207 @@
+//! Loading the program against the pinned maps.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use aya::{Ebpf, EbpfLoader, maps::MapInfo, programs::Xdp};
+use nicban_ebpf::abi::{self, maps};
+use tracing::warn;
+
+use super::{XdpError, counters::Counters, links::Links, tables::Tables};
+
+/// The compiled program, in this binary.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/nicban-xdp"));
+
+/// What the program is loaded with.
+#[derive(Debug, Clone)]
+pub struct LoadOptions {
+    /// The folder of the pins, on a BPF file system.
+    pub pin_dir: PathBuf,
+    /// Entries of each of `bans_v4` and `bans_v6`.
+    pub max_bans: u32,
+    /// Entries of each of `nets_v4` and `nets_v6`.
+    pub max_nets: u32,
+    /// Entries of each of `hits_v4` and `hits_v6`.
+    pub max_offenders: u32,
+    /// The length in bits at which an IPv6 address is banned, 32 to 64.
+    pub ipv6_prefix: u8,
+    /// What the program itself logs.
+    pub log: ProgramLog,
+}
+
+/// The program's own log level. What is off, the verifier removes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProgramLog {
+    /// Nothing, at no cost.
+    Off,
+    /// Each drop: for debugging on a quiet machine only.
+    Debug,
+}
+
+/// The program, loaded but not attached anywhere yet.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The ban, allow and settings maps.
+    pub tables: Tables,
+    /// The counters.
+    pub counters: Counters,
+    /// The program and its attachments.
+    pub links: Links,
+    /// The object's remaining parts: the log ring, where the program logs.
+    pub rest: Ebpf,
+    /// Maps whose pins did not fit this build or configuration: they start empty,
+    /// while packets are still judged by the old ones until [`Links::replace`].
+    pub renewed: Vec<&'static str>,
+}
+
+/// Loads the program: against the maps that are pinned, or new ones where none are.
+pub fn load(options: &LoadOptions) -> Result<Loaded, XdpError> {
+    let pin_dir = &options.pin_dir;
+    fs::create_dir_all(pin_dir).map_err(|source| XdpError::PinDir {
+        path: pin_dir.clone(),
+        source,
+    })?;
+    let renewed = unpin_what_does_not_fit(options)?;
+
+    let log_level: u8 = match options.log {
+        ProgramLog::Off => 0,
+        ProgramLog::Debug => aya_log_level_debug(),
+    };
+    let pins: Vec<(&'static str, PathBuf)> = maps::ALL
+        .into_iter()
+        .map(|name| (name, pin_dir.join(name)))
+        .collect();
+    let mut loader = EbpfLoader::new();
+    for (name, entries) in capacities(options) {
+        loader.map_max_entries(name, entries);
+    }
+    for (name, pin) in &pins {
+        loader.map_pin_path(name, pin.as_path());
+    }
+    loader.override_global(aya_log::LEVEL, &log_level, true);
+    let mut ebpf = loader.load(OBJECT).map_err(XdpError::Load)?;
+
+    let program: &mut Xdp = ebpf
+        .program_mut(abi::PROGRAM)
+        .and_then(|program| program.try_into().ok())
+        .ok_or(XdpError::Missing {
+            what: "program",
+            name: abi::PROGRAM,
+        })?;
+    program.load().map_err(|source| XdpError::Program {
+        operation: "load",
+        source,
+    })?;
+    pin_program(program, pin_dir)?;
+
+    let tables = Tables::take(&mut ebpf, options)?;
+    let counters = Counters::take(&mut ebpf)?;
+    let links = Links::open(pin_dir)?;
+    Ok(Loaded {
+        tables,
+        counters,
+        links,
+        rest: ebpf,
+        renewed,
+    })
+}
+
+const fn aya_log_level_debug() -> u8 {
+    // `aya_log_common::Level`: error 1, warn 2, info 3, debug 4, trace 5.
+    4
+}
+
+/// The sizes that the configuration sets.
+fn capacities(options: &LoadOptions) -> [(&'static str, u32); 6] {
+    [
+        (maps::BANS_V4, options.max_bans),
+        (maps::BANS_V6, options.max_bans),
+        (maps::NETS_V4, options.max_nets),
+        (maps::NETS_V6, options.max_nets),
+        (maps::HITS_V4, options.max_offenders),
+        (maps::HITS_V6, options.max_offenders),
+    ]
+}
+
+/// Key and value sizes of this build, in bytes; a ring buffer has none.
+fn layout(map: &str) -> (u32, u32) {
+    const fn sizes<K, V>() -> (u32, u32) {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the ABI's types are a few dozen bytes long"
+        )]
+        (size_of::<K>() as u32, size_of::<V>() as u32)
+    }
+    match map {
+        maps::BANS_V4 => sizes::<abi::AddressV4, abi::Ban>(),
+        maps::BANS_V6 => sizes::<abi::NetworkV6, abi::Ban>(),
+        maps::NETS_V4 => sizes::<(u32, abi::AddressV4), abi::NetBan>(),
+        maps::NETS_V6 => sizes::<(u32, abi::AddressV6), abi::NetBan>(),
+        maps::ALLOW_V4 => sizes::<(u32, abi::AddressV4), abi::Allow>(),
+        maps::ALLOW_V6 => sizes::<(u32, abi::AddressV6), abi::Allow>(),
+        maps::HITS_V4 => sizes::<abi::OffenderV4, abi::Hits>(),
+        maps::HITS_V6 => sizes::<abi::OffenderV6, abi::Hits>(),
+        maps::STATS => sizes::<u32, abi::Stats>(),
+        maps::SETTINGS => sizes::<u32, abi::Settings>(),
+        _ => (0, 0),
+    }
+}
+
+/// Removes the pins of maps of another layout or size, so that new ones are made.
+///
+/// The attached program keeps the old maps alive and goes on judging by them
+/// until it is itself replaced, which happens only once the new ones are filled.
+fn unpin_what_does_not_fit(options: &LoadOptions) -> Result<Vec<&'static str>, XdpError> {
+    let mut renewed = Vec::new();
+    for name in maps::ALL {
+        let pin = options.pin_dir.join(name);
+        if !exists(&pin)? {
+            continue;
+        }
+        let info = MapInfo::from_pin(&pin).map_err(|source| XdpError::Pin {
+            operation: "read",
+            path: pin.clone(),
+            source: Box::new(source),
+        })?;
+        let (key_size, value_size) = layout(name);
+        let capacity = capacities(options)
+            .into_iter()
+            .find_map(|(map, entries)| (map == name).then_some(entries));
+        let fits = info.key_size() == key_size
+            && info.value_size() == value_size
+            && capacity.is_none_or(|entries| entries == info.max_entries());
+        if !fits {
+            warn!(
+                map = name,
+                key_size = info.key_size(),
+                value_size = info.value_size(),
+                max_entries = info.max_entries(),
+                "the pinned map has another layout or size: making a new one"
+            );
+            fs::remove_file(&pin).map_err(|source| XdpError::file("remove", &pin, source))?;
+            renewed.push(name);
+        }
+    }
+    Ok(renewed)
+}
+
+/// Pins the program as `prog`, over the pin of the one before.
+fn pin_program(program: &mut Xdp, pin_dir: &Path) -> Result<(), XdpError> {
+    // A dot can't stand in a name of the BPF file system (kernel/bpf/inode.c, bpf_lookup).
+    let fresh = pin_dir.join("prog_new");
+    if exists(&fresh)? {
+        fs::remove_file(&fresh).map_err(|source| XdpError::file("remove", &fresh, source))?;
+    }
+    program
+        .pin(&fresh)
+        .map_err(|source| XdpError::pin("write", &fresh, source))?;
+    fs::rename(&fresh, pin_dir.join("prog"))
+        .map_err(|source| XdpError::file("rename", &fresh, source))
+}
+
+pub(super) fn exists(pin: &Path) -> Result<bool, XdpError> {
+    pin.try_exists()
+        .map_err(|source| XdpError::file("look for", pin, source))
+}

@@ -1,0 +1,361 @@
+//! The maps that the engine writes: bans, allow list, settings.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use aya::{
+    Ebpf, Pod,
+    maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, lpm_trie::Key},
+};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use nicban_ebpf::abi::{
+    AddressV4, AddressV6, Allow, AllowOrigin, Ban, EVENTS_OFF, NetBan, NetworkV6, Settings, maps,
+};
+use nicban_protocol::Mode;
+
+use super::{LoadOptions, XdpError};
+
+/// Insert or overwrite (`BPF_ANY` in include/uapi/linux/bpf.h).
+const ANY: u64 = 0;
+
+/// The maps that the engine writes.
+#[derive(Debug)]
+pub struct Tables {
+    bans_v4: HashMap<MapData, AddressV4, Ban>,
+    bans_v6: HashMap<MapData, NetworkV6, Ban>,
+    nets_v4: LpmTrie<MapData, AddressV4, NetBan>,
+    nets_v6: LpmTrie<MapData, AddressV6, NetBan>,
+    allow_v4: LpmTrie<MapData, AddressV4, Allow>,
+    allow_v6: LpmTrie<MapData, AddressV6, Allow>,
+    settings: Array<MapData, Settings>,
+    current: Settings,
+    ipv6_prefix: u8,
+}
+
+/// Where a ban is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BanKey {
+    /// In `bans_v4`.
+    AddressV4(AddressV4),
+    /// In `bans_v6`.
+    NetworkV6(NetworkV6),
+    /// In `nets_v4`.
+    NetV4(Ipv4Net),
+    /// In `nets_v6`.
+    NetV6(Ipv6Net),
+}
+
+impl BanKey {
+    /// The map's name.
+    pub const fn map(&self) -> &'static str {
+        match self {
+            Self::AddressV4(_) => maps::BANS_V4,
+            Self::NetworkV6(_) => maps::BANS_V6,
+            Self::NetV4(_) => maps::NETS_V4,
+            Self::NetV6(_) => maps::NETS_V6,
+        }
+    }
+}
+
+/// Where a ban on `network` is kept: an IPv4 address and an IPv6 network of the
+/// configured length in a hash map, all else in a trie.
+pub fn key_of(network: &IpNet, ipv6_prefix: u8) -> BanKey {
+    match network {
+        IpNet::V4(net) if net.prefix_len() == 32 => BanKey::AddressV4(AddressV4 {
+            address: net.network().octets(),
+        }),
+        IpNet::V6(net) if net.prefix_len() == ipv6_prefix => BanKey::NetworkV6(NetworkV6 {
+            network: upper_half(net.network()),
+        }),
+        IpNet::V4(net) => BanKey::NetV4(net.trunc()),
+        IpNet::V6(net) => BanKey::NetV6(net.trunc()),
+    }
+}
+
+impl Tables {
+    pub(super) fn take(ebpf: &mut Ebpf, options: &LoadOptions) -> Result<Self, XdpError> {
+        let mut tables = Self {
+            bans_v4: typed(ebpf, maps::BANS_V4)?,
+            bans_v6: typed(ebpf, maps::BANS_V6)?,
+            nets_v4: typed(ebpf, maps::NETS_V4)?,
+            nets_v6: typed(ebpf, maps::NETS_V6)?,
+            allow_v4: typed(ebpf, maps::ALLOW_V4)?,
+            allow_v6: typed(ebpf, maps::ALLOW_V6)?,
+            settings: typed(ebpf, maps::SETTINGS)?,
+            current: Settings::default(),
+            ipv6_prefix: options.ipv6_prefix,
+        };
+        tables.current = tables
+            .settings
+            .get(&0, 0)
+            .map_err(failed("read", maps::SETTINGS, &0))?;
+        let mask = u64::MAX
+            .checked_shl(64 - u32::from(options.ipv6_prefix))
+            .unwrap_or(0);
+        tables.current.ipv6_mask = mask.to_be_bytes();
+        tables.current.event_mask = EVENTS_OFF;
+        tables.current.nets_v4 = count(&tables.nets_v4, maps::NETS_V4)?;
+        tables.current.nets_v6 = count(&tables.nets_v6, maps::NETS_V6)?;
+        tables.current.allow_v4 = count(&tables.allow_v4, maps::ALLOW_V4)?;
+        tables.current.allow_v6 = count(&tables.allow_v6, maps::ALLOW_V6)?;
+        Ok(tables)
+    }
+
+    /// Puts a ban in, or moves its end. `expires_at` is in ns of `CLOCK_BOOTTIME`;
+    /// 0 = never.
+    pub fn put(&mut self, network: &IpNet, expires_at: u64) -> Result<(), XdpError> {
+        let key = key_of(network, self.ipv6_prefix);
+        let ban = Ban { expires_at };
+        match key {
+            BanKey::AddressV4(address) => self.bans_v4.insert(address, ban, ANY),
+            BanKey::NetworkV6(network) => self.bans_v6.insert(network, ban, ANY),
+            BanKey::NetV4(net) => {
+                let key = trie_v4(net);
+                if !holds(&self.nets_v4, &key) {
+                    self.announce(|settings| settings.nets_v4 += 1)?;
+                }
+                self.nets_v4.insert(&key, net_ban(expires_at, net.prefix_len()), ANY)
+            }
+            BanKey::NetV6(net) => {
+                let key = trie_v6(net);
+                if !holds(&self.nets_v6, &key) {
+                    self.announce(|settings| settings.nets_v6 += 1)?;
+                }
+                self.nets_v6.insert(&key, net_ban(expires_at, net.prefix_len()), ANY)
+            }
+        }
+        .map_err(|source| full_or_failed("put", key.map(), network, source))
+    }
+
+    /// Takes a ban out; one that is not in is no error.
+    pub fn remove(&mut self, network: &IpNet) -> Result<(), XdpError> {
+        let key = key_of(network, self.ipv6_prefix);
+        let removed = match key {
+            BanKey::AddressV4(address) => self.bans_v4.remove(&address),
+            BanKey::NetworkV6(network) => self.bans_v6.remove(&network),
+            BanKey::NetV4(net) => self.nets_v4.remove(&trie_v4(net)),
+            BanKey::NetV6(net) => self.nets_v6.remove(&trie_v6(net)),
+        }
+        .map(|()| true)
+        .or_else(absent_is_fine)
+        .map_err(failed("remove", key.map(), network))?;
+        match key {
+            BanKey::NetV4(_) if removed => self.announce(|settings| settings.nets_v4 -= 1),
+            BanKey::NetV6(_) if removed => self.announce(|settings| settings.nets_v6 -= 1),
+            _ => Ok(()),
+        }
+    }
+
+    /// Every ban in the maps, with its end in ns of `CLOCK_BOOTTIME`.
+    pub fn bans(&self) -> Result<Vec<(IpNet, u64)>, XdpError> {
+        let mut bans = Vec::new();
+        for entry in self.bans_v4.iter() {
+            let (key, ban) = entry.map_err(failed("list", maps::BANS_V4, &"bans"))?;
+            bans.push((IpNet::V4(Ipv4Addr::from(key.address).into()), ban.expires_at));
+        }
+        for entry in self.bans_v6.iter() {
+            let (key, ban) = entry.map_err(failed("list", maps::BANS_V6, &"bans"))?;
+            let upper = u128::from(u64::from_be_bytes(key.network)) << 64;
+            let net = net_v6(Ipv6Addr::from(upper), u32::from(self.ipv6_prefix));
+            bans.push((net, ban.expires_at));
+        }
+        for entry in self.nets_v4.iter() {
+            let (key, ban) = entry.map_err(failed("list", maps::NETS_V4, &"bans"))?;
+            bans.push((net_v4(key.data().address.into(), key.prefix_len()), ban.expires_at));
+        }
+        for entry in self.nets_v6.iter() {
+            let (key, ban) = entry.map_err(failed("list", maps::NETS_V6, &"bans"))?;
+            bans.push((net_v6(key.data().address.into(), key.prefix_len()), ban.expires_at));
+        }
+        Ok(bans)
+    }
+
+    /// Never drop `network`.
+    pub fn allow(&mut self, network: &IpNet, origin: AllowOrigin) -> Result<(), XdpError> {
+        let value = Allow {
+            origin: origin as u32,
+        };
+        match network.trunc() {
+            IpNet::V4(net) => {
+                self.announce(|settings| settings.allow_v4 += 1)?;
+                self.allow_v4.insert(&trie_v4(net), value, ANY)
+            }
+            IpNet::V6(net) => {
+                self.announce(|settings| settings.allow_v6 += 1)?;
+                self.allow_v6.insert(&trie_v6(net), value, ANY)
+            }
+        }
+        .map_err(|source| full_or_failed("allow", allow_map(network), network, source))
+    }
+
+    /// Drop `network` again where it is banned; one that was not allowed is no error.
+    pub fn disallow(&mut self, network: &IpNet) -> Result<(), XdpError> {
+        match network.trunc() {
+            IpNet::V4(net) => self.allow_v4.remove(&trie_v4(net)),
+            IpNet::V6(net) => self.allow_v6.remove(&trie_v6(net)),
+        }
+        .map(|()| true)
+        .or_else(absent_is_fine)
+        .map_err(failed("disallow", allow_map(network), network))?;
+        let (v4, v6) = (
+            count(&self.allow_v4, maps::ALLOW_V4)?,
+            count(&self.allow_v6, maps::ALLOW_V6)?,
+        );
+        self.announce(|settings| (settings.allow_v4, settings.allow_v6) = (v4, v6))
+    }
+
+    /// Every network on the allow list.
+    pub fn allowed(&self) -> Result<Vec<IpNet>, XdpError> {
+        let mut allowed = Vec::new();
+        for key in self.allow_v4.keys() {
+            let key = key.map_err(failed("list", maps::ALLOW_V4, &"networks"))?;
+            allowed.push(net_v4(key.data().address.into(), key.prefix_len()));
+        }
+        for key in self.allow_v6.keys() {
+            let key = key.map_err(failed("list", maps::ALLOW_V6, &"networks"))?;
+            allowed.push(net_v6(key.data().address.into(), key.prefix_len()));
+        }
+        Ok(allowed)
+    }
+
+    /// Drop, or only count.
+    pub fn set_mode(&mut self, mode: Mode) -> Result<(), XdpError> {
+        self.announce(|settings| settings.enforce = u32::from(mode == Mode::Enforce))
+    }
+
+    /// How choosy the program is with offenders that have no counter yet, see
+    /// [`Settings::newcomer_mask`]. Writes only what changes.
+    pub fn set_newcomer_mask(&mut self, mask: u32) -> Result<(), XdpError> {
+        if self.current.newcomer_mask == mask {
+            return Ok(());
+        }
+        self.announce(|settings| settings.newcomer_mask = mask)
+    }
+
+    /// Changes the settings. A trie is announced before it gets its entry, and
+    /// withdrawn after it lost its last: a packet in between looks in vain, and
+    /// no ban is overlooked.
+    fn announce(&mut self, change: impl FnOnce(&mut Settings)) -> Result<(), XdpError> {
+        let mut settings = self.current;
+        change(&mut settings);
+        self.settings
+            .set(0, settings, ANY)
+            .map_err(failed("write", maps::SETTINGS, &0))?;
+        self.current = settings;
+        Ok(())
+    }
+}
+
+pub(super) fn typed<T>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, XdpError>
+where
+    T: TryFrom<Map, Error = MapError>,
+{
+    let map = ebpf.take_map(name).ok_or(XdpError::Missing { what: "map", name })?;
+    T::try_from(map).map_err(failed("open", name, &"the map"))
+}
+
+fn count<K: Pod, V: Pod>(
+    trie: &LpmTrie<MapData, K, V>,
+    map: &'static str,
+) -> Result<u32, XdpError> {
+    let mut entries = 0;
+    for key in trie.keys() {
+        key.map_err(failed("count", map, &"entries"))?;
+        entries += 1;
+    }
+    Ok(entries)
+}
+
+pub(super) fn failed(
+    operation: &'static str,
+    map: &'static str,
+    subject: &dyn ToString,
+) -> impl FnOnce(MapError) -> XdpError + use<> {
+    let subject = subject.to_string();
+    move |source| XdpError::Map {
+        operation,
+        subject,
+        map,
+        source,
+    }
+}
+
+/// A full hash says E2BIG, a full trie ENOSPC (kernel/bpf/hashtab.c, lpm_trie.c).
+fn full_or_failed(
+    operation: &'static str,
+    map: &'static str,
+    network: &IpNet,
+    source: MapError,
+) -> XdpError {
+    let errno = match &source {
+        MapError::SyscallError(error) => error.io_error.raw_os_error(),
+        _ => None,
+    };
+    match errno.map(nix::errno::Errno::from_raw) {
+        Some(nix::errno::Errno::E2BIG | nix::errno::Errno::ENOSPC) => XdpError::Full {
+            map,
+            subject: network.to_string(),
+        },
+        _ => failed(operation, map, network)(source),
+    }
+}
+
+/// Turns "there was none" into `false`.
+pub(super) fn absent_is_fine(error: MapError) -> Result<bool, MapError> {
+    match error {
+        MapError::KeyNotFound => Ok(false),
+        MapError::SyscallError(ref call)
+            if call.io_error.kind() == std::io::ErrorKind::NotFound =>
+        {
+            Ok(false)
+        }
+        other => Err(other),
+    }
+}
+
+/// Whether the trie has this very network: a look-up finds the longest that
+/// covers it, whose value tells its own length.
+fn holds<K: Pod>(trie: &LpmTrie<MapData, K, NetBan>, key: &Key<K>) -> bool {
+    trie.get(key, 0)
+        .is_ok_and(|ban| ban.prefix_len == key.prefix_len())
+}
+
+fn allow_map(network: &IpNet) -> &'static str {
+    match network {
+        IpNet::V4(_) => maps::ALLOW_V4,
+        IpNet::V6(_) => maps::ALLOW_V6,
+    }
+}
+
+fn trie_v4(net: Ipv4Net) -> Key<AddressV4> {
+    let address = net.network().octets();
+    Key::new(u32::from(net.prefix_len()), AddressV4 { address })
+}
+
+fn trie_v6(net: Ipv6Net) -> Key<AddressV6> {
+    let address = net.network().octets();
+    Key::new(u32::from(net.prefix_len()), AddressV6 { address })
+}
+
+fn net_ban(expires_at: u64, prefix_len: u8) -> NetBan {
+    NetBan {
+        expires_at,
+        prefix_len: u32::from(prefix_len),
+    }
+}
+
+fn upper_half(address: Ipv6Addr) -> [u8; 8] {
+    let octets = address.octets();
+    std::array::from_fn(|index| octets[index])
+}
+
+/// The kernel keeps lengths within the family's, so that clamping loses nothing.
+pub(super) fn net_v4(address: Ipv4Addr, prefix_len: u32) -> IpNet {
+    let prefix_len = u8::try_from(prefix_len).map_or(32, |length| length.min(32));
+    IpNet::V4(Ipv4Net::new_assert(address, prefix_len).trunc())
+}
+
+/// As [`net_v4`].
+pub(super) fn net_v6(address: Ipv6Addr, prefix_len: u32) -> IpNet {
+    let prefix_len = u8::try_from(prefix_len).map_or(128, |length| length.min(128));
+    IpNet::V6(Ipv6Net::new_assert(address, prefix_len).trunc())
+}
