@@ -4,6 +4,11 @@
 //! (expiry, allow list, counters per offender, events) happens on a hit.
 #![no_std]
 #![no_main]
+#![expect(
+    missing_docs,
+    unreachable_pub,
+    reason = "the `xdp` macro wraps the program in a function that has neither"
+)]
 
 mod program {
     pub(crate) mod count;

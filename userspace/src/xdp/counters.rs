@@ -14,7 +14,6 @@ use super::{
 };
 
 /// The maps that the program counts in.
-#[derive(Debug)]
 pub struct Counters {
     hits_v4: PerCpuHashMap<MapData, OffenderV4, Hits>,
     hits_v6: PerCpuHashMap<MapData, OffenderV6, Hits>,

@@ -6,15 +6,21 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use aya::programs::{
-    ProgramError, Xdp, XdpMode,
-    links::{FdLink, PinnedLink},
-    xdp::{XdpAttachType, XdpLink},
+use aya::{
+    Ebpf,
+    programs::{
+        ProgramError, Xdp, XdpMode,
+        links::{FdLink, PinnedLink},
+        xdp::{XdpLink, XdpLinkId},
+    },
 };
 use nicban_protocol::AttachMode;
 use nix::errno::Errno;
 
-use super::{XdpError, object::exists};
+use super::{
+    XdpError,
+    object::{exists, program},
+};
 
 const PREFIX: &str = "link_";
 
@@ -32,7 +38,7 @@ pub enum Attach {
 /// The program with its attachments.
 #[derive(Debug)]
 pub struct Links {
-    program: Xdp,
+    object: Ebpf,
     pin_dir: PathBuf,
     links: BTreeMap<String, FdLink>,
 }
@@ -47,19 +53,13 @@ pub struct Replaced {
 }
 
 impl Links {
-    /// The links of the program that is pinned in a folder; none is touched yet.
-    pub(super) fn open(pin_dir: &Path) -> Result<Self, XdpError> {
-        let program = Xdp::from_pin(pin_dir.join("prog"), XdpAttachType::Interface).map_err(
-            |source| XdpError::Program {
-                operation: "open",
-                source,
-            },
-        )?;
-        Ok(Self {
-            program,
+    /// The links of a loaded program; none is touched yet.
+    pub(super) fn new(object: Ebpf, pin_dir: &Path) -> Self {
+        Self {
+            object,
             pin_dir: pin_dir.to_owned(),
             links: BTreeMap::new(),
-        })
+        }
     }
 
     /// Puts this program in the place of the one that the pinned links run.
@@ -80,7 +80,7 @@ impl Links {
                     interface: interface.clone(),
                     source,
                 })?;
-            match self.program.attach_to_link(link) {
+            match self.program()?.attach_to_link(link) {
                 Ok(id) => {
                     let link = self.own(&interface, id)?;
                     self.links.insert(interface.clone(), link);
@@ -133,9 +133,9 @@ impl Links {
         self.links.contains_key(interface)
     }
 
-    /// The program, for test runs.
-    pub fn program(&self) -> &Xdp {
-        &self.program
+    /// The program.
+    pub fn program(&mut self) -> Result<&mut Xdp, XdpError> {
+        program(&mut self.object)
     }
 
     fn attach_in(
@@ -144,7 +144,7 @@ impl Links {
         (name, mode, attached): (&'static str, XdpMode, AttachMode),
     ) -> Result<AttachMode, XdpError> {
         let id = self
-            .program
+            .program()?
             .attach(interface, mode)
             .map_err(|source| match (&source, errno_of(&source)) {
                 (ProgramError::UnknownInterface { .. }, _) | (_, Some(Errno::ENODEV)) => {
@@ -178,10 +178,10 @@ impl Links {
     fn own(
         &mut self,
         interface: &str,
-        id: aya::programs::xdp::XdpLinkId,
+        id: XdpLinkId,
     ) -> Result<FdLink, XdpError> {
         let link = self
-            .program
+            .program()?
             .take_link(id)
             .map_err(|source| XdpError::Program {
                 operation: "own the link of",

@@ -31,17 +31,17 @@ pub struct LoadOptions {
     pub log: ProgramLog,
 }
 
-/// The program's own log level. What is off, the verifier removes.
+/// The program's own log level, with `aya_log`'s numbers. What is above it, the
+/// verifier takes out of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProgramLog {
     /// Nothing, at no cost.
-    Off,
+    Off = 0,
     /// Each drop: for debugging on a quiet machine only.
-    Debug,
+    Debug = 4,
 }
 
 /// The program, loaded but not attached anywhere yet.
-#[derive(Debug)]
 pub struct Loaded {
     /// The ban, allow and settings maps.
     pub tables: Tables,
@@ -49,8 +49,6 @@ pub struct Loaded {
     pub counters: Counters,
     /// The program and its attachments.
     pub links: Links,
-    /// The object's remaining parts: the log ring, where the program logs.
-    pub rest: Ebpf,
     /// Maps whose pins did not fit this build or configuration: they start empty,
     /// while packets are still judged by the old ones until [`Links::replace`].
     pub renewed: Vec<&'static str>,
@@ -65,10 +63,7 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, XdpError> {
     })?;
     let renewed = unpin_what_does_not_fit(options)?;
 
-    let log_level: u8 = match options.log {
-        ProgramLog::Off => 0,
-        ProgramLog::Debug => aya_log_level_debug(),
-    };
+    let log_level = options.log as u8;
     let pins: Vec<(&'static str, PathBuf)> = maps::ALL
         .into_iter()
         .map(|name| (name, pin_dir.join(name)))
@@ -83,34 +78,31 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, XdpError> {
     loader.override_global(aya_log::LEVEL, &log_level, true);
     let mut ebpf = loader.load(OBJECT).map_err(XdpError::Load)?;
 
-    let program: &mut Xdp = ebpf
-        .program_mut(abi::PROGRAM)
-        .and_then(|program| program.try_into().ok())
-        .ok_or(XdpError::Missing {
-            what: "program",
-            name: abi::PROGRAM,
-        })?;
-    program.load().map_err(|source| XdpError::Program {
+    let xdp = program(&mut ebpf)?;
+    xdp.load().map_err(|source| XdpError::Program {
         operation: "load",
         source,
     })?;
-    pin_program(program, pin_dir)?;
+    pin_program(xdp, pin_dir)?;
 
     let tables = Tables::take(&mut ebpf, options)?;
     let counters = Counters::take(&mut ebpf)?;
-    let links = Links::open(pin_dir)?;
     Ok(Loaded {
         tables,
         counters,
-        links,
-        rest: ebpf,
+        links: Links::new(ebpf, pin_dir),
         renewed,
     })
 }
 
-const fn aya_log_level_debug() -> u8 {
-    // `aya_log_common::Level`: error 1, warn 2, info 3, debug 4, trace 5.
-    4
+/// The program in an object.
+pub(super) fn program(ebpf: &mut Ebpf) -> Result<&mut Xdp, XdpError> {
+    ebpf.program_mut(abi::PROGRAM)
+        .and_then(|program| program.try_into().ok())
+        .ok_or(XdpError::Missing {
+            what: "program",
+            name: abi::PROGRAM,
+        })
 }
 
 /// The sizes that the configuration sets.

@@ -18,7 +18,6 @@ use super::{LoadOptions, XdpError};
 const ANY: u64 = 0;
 
 /// The maps that the engine writes.
-#[derive(Debug)]
 pub struct Tables {
     bans_v4: HashMap<MapData, AddressV4, Ban>,
     bans_v6: HashMap<MapData, NetworkV6, Ban>,
