@@ -8,6 +8,8 @@ use ipnet::IpNet;
 use nicban_ebpf::abi::{FAMILIES, Family, Hits, OffenderV4, OffenderV6, Stats, maps};
 use nicban_protocol::FamilyCounters;
 
+use crate::rank::Counter;
+
 use super::{
     XdpError,
     tables::{absent_is_fine, failed, net_v4, net_v6, typed},
@@ -18,15 +20,6 @@ pub struct Counters {
     hits_v4: PerCpuHashMap<MapData, OffenderV4, Hits>,
     hits_v6: PerCpuHashMap<MapData, OffenderV6, Hits>,
     stats: PerCpuArray<MapData, Stats>,
-}
-
-/// Drops of one offender since its counter was made, summed over the CPUs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counter {
-    /// Packets.
-    pub packets: u64,
-    /// Bytes, from the Ethernet header on.
-    pub bytes: u64,
 }
 
 impl Counters {

@@ -88,6 +88,12 @@ pub enum XdpError {
         /// The interface.
         interface: String,
     },
+    /// There is no attachment to keep.
+    #[error("the program is not attached to {interface}")]
+    NotAttached {
+        /// The interface.
+        interface: String,
+    },
     /// The driver has no native XDP, and generic mode was ruled out.
     #[error("{interface} refuses XDP in {mode} mode")]
     Refused {

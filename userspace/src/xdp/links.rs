@@ -17,10 +17,7 @@ use aya::{
 use nicban_protocol::AttachMode;
 use nix::errno::Errno;
 
-use super::{
-    XdpError,
-    object::{exists, program},
-};
+use super::{XdpError, object::program};
 
 const PREFIX: &str = "link_";
 
@@ -41,6 +38,15 @@ pub struct Links {
     object: Ebpf,
     pin_dir: PathBuf,
     links: BTreeMap<String, FdLink>,
+}
+
+/// What becomes of an attachment when the daemon dies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// It stays.
+    Pinned,
+    /// It ends with the daemon: what is on trial must not outlive its judge.
+    WhileAlive,
 }
 
 /// What [`Links::replace`] found.
@@ -103,17 +109,43 @@ impl Links {
     }
 
     /// Attaches to an interface. One that is attached already is left as it is.
-    pub fn attach(&mut self, interface: &str, how: Attach) -> Result<AttachMode, XdpError> {
-        let native = || ("native", XdpMode::Driver, AttachMode::Native);
-        let generic = || ("generic", XdpMode::Skb, AttachMode::Generic);
-        match how {
-            Attach::Native => self.attach_in(interface, native()),
-            Attach::Generic => self.attach_in(interface, generic()),
-            Attach::Auto => match self.attach_in(interface, native()) {
-                Err(XdpError::Refused { .. }) => self.attach_in(interface, generic()),
-                other => other,
+    pub fn attach(
+        &mut self,
+        interface: &str,
+        how: Attach,
+        keep: Keep,
+    ) -> Result<AttachMode, XdpError> {
+        let mode = match how {
+            Attach::Native => self.attach_in(interface, AttachMode::Native)?,
+            Attach::Generic => self.attach_in(interface, AttachMode::Generic)?,
+            Attach::Auto => match self.attach_in(interface, AttachMode::Native) {
+                Err(XdpError::Refused { .. }) => {
+                    self.attach_in(interface, AttachMode::Generic)?
+                }
+                other => other?,
             },
+        };
+        if keep == Keep::Pinned {
+            self.keep(interface)?;
         }
+        Ok(mode)
+    }
+
+    /// Pins an attachment, so that it outlives the daemon.
+    pub fn keep(&mut self, interface: &str) -> Result<(), XdpError> {
+        let link = self
+            .links
+            .remove(interface)
+            .ok_or_else(|| XdpError::NotAttached {
+                interface: interface.to_owned(),
+            })?;
+        let pin = self.pin(interface);
+        remove_pin(&pin)?;
+        let link = link
+            .pin(&pin)
+            .map_err(|source| XdpError::pin("write", &pin, source))?;
+        self.links.insert(interface.to_owned(), link.into());
+        Ok(())
     }
 
     /// Detaches from an interface; `false` where it was not attached.
@@ -121,16 +153,6 @@ impl Links {
         let attached = self.links.remove(interface).is_some();
         remove_pin(&self.pin(interface))?;
         Ok(attached)
-    }
-
-    /// Forgets an interface that is gone, with its pin.
-    pub fn forget(&mut self, interface: &str) -> Result<(), XdpError> {
-        self.detach(interface).map(|_was_attached| ())
-    }
-
-    /// Whether the program is attached to an interface.
-    pub fn is_attached(&self, interface: &str) -> bool {
-        self.links.contains_key(interface)
     }
 
     /// The program.
@@ -141,8 +163,12 @@ impl Links {
     fn attach_in(
         &mut self,
         interface: &str,
-        (name, mode, attached): (&'static str, XdpMode, AttachMode),
+        attached: AttachMode,
     ) -> Result<AttachMode, XdpError> {
+        let (name, mode) = match attached {
+            AttachMode::Native => ("native", XdpMode::Driver),
+            AttachMode::Generic => ("generic", XdpMode::Skb),
+        };
         let id = self
             .program()?
             .attach(interface, mode)
@@ -162,14 +188,7 @@ impl Links {
                 },
             })?;
         let link = self.own(interface, id)?;
-        let pin = self.pin(interface);
-        if exists(&pin)? {
-            remove_pin(&pin)?;
-        }
-        let link = link
-            .pin(&pin)
-            .map_err(|source| XdpError::pin("write", &pin, source))?;
-        self.links.insert(interface.to_owned(), link.into());
+        self.links.insert(interface.to_owned(), link);
         Ok(attached)
     }
 

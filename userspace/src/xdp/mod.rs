@@ -10,8 +10,8 @@ mod links;
 mod object;
 mod tables;
 
-pub use counters::{Counter, Counters};
+pub use counters::Counters;
 pub use error::XdpError;
-pub use links::{Attach, Links, Replaced, detach_pinned};
+pub use links::{Attach, Keep, Links, Replaced, detach_pinned};
 pub use object::{LoadOptions, Loaded, ProgramLog, load};
-pub use tables::{Tables, key_of};
+pub use tables::Tables;

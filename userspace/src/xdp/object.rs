@@ -193,7 +193,7 @@ fn pin_program(program: &mut Xdp, pin_dir: &Path) -> Result<(), XdpError> {
         .map_err(|source| XdpError::file("rename", &fresh, source))
 }
 
-pub(super) fn exists(pin: &Path) -> Result<bool, XdpError> {
+fn exists(pin: &Path) -> Result<bool, XdpError> {
     pin.try_exists()
         .map_err(|source| XdpError::file("look for", pin, source))
 }

@@ -1,0 +1,440 @@
+//! Which interfaces the program is, and should be, attached to.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use ipnet::IpNet;
+use nicban_protocol::{
+    AllowOrigin, AttachMode, Attachment, Outcome, Refusal, RefusalKind, Reply,
+};
+use tracing::{info, warn};
+
+use super::{Engine, words};
+use crate::{
+    allow::Allow,
+    clock::Now,
+    host::{Host, Interface, XdpMode},
+    xdp::{Keep, XdpError},
+};
+
+/// How long the peer of the SSH session that attaches is allowed, in seconds.
+const SSH_PEER_FOR: i64 = 3600;
+
+/// The attachments, as the engine wants and has them.
+#[derive(Debug)]
+pub struct Attachments {
+    /// What the kernel last told of the machine.
+    host: Host,
+    /// Interfaces that the program is attached to.
+    attached: BTreeMap<String, Attached>,
+    /// While it exists, the operator wants no attachment.
+    detached_marker: PathBuf,
+    detached: bool,
+}
+
+#[derive(Debug)]
+struct Attached {
+    /// The interface's index: another index under the same name is another interface.
+    index: u32,
+    mode: AttachMode,
+    /// When it is undone unless confirmed, on the boot clock.
+    confirm_by: Option<Duration>,
+}
+
+impl Attachments {
+    pub(super) fn new(host: Host, state_dir: &Path) -> std::io::Result<Self> {
+        let detached_marker = detached_marker(state_dir);
+        Ok(Self {
+            host,
+            attached: BTreeMap::new(),
+            detached: detached_marker.try_exists()?,
+            detached_marker,
+        })
+    }
+
+    /// Why a network of the host is protected.
+    pub(super) fn why_protected(&self, network: IpNet) -> Option<String> {
+        let protected = self.host.protected();
+        let found = protected.iter().find(|item| item.network == network)?;
+        Some(found.why.to_string())
+    }
+
+    /// Networks that the host itself needs.
+    pub(super) fn host_networks(&self) -> Vec<IpNet> {
+        let protected = self.host.protected();
+        protected.iter().map(|item| item.network).collect()
+    }
+
+    fn rows(&self, wanted: &[String], now: Now) -> Vec<Attachment> {
+        let mut names: Vec<&String> = wanted.iter().chain(self.attached.keys()).collect();
+        names.sort();
+        names.dedup();
+        names
+            .into_iter()
+            .map(|name| {
+                let attached = self.attached.get(name);
+                Attachment {
+                    interface: name.clone(),
+                    mode: attached.map(|attached| attached.mode),
+                    confirm_within_s: attached
+                        .and_then(|attached| attached.confirm_by)
+                        .map(|by| by.saturating_sub(now.boot).as_secs()),
+                }
+            })
+            .collect()
+    }
+
+    fn remember_detached(&mut self, detached: bool) -> std::io::Result<()> {
+        set_detached(&self.detached_marker, detached)?;
+        self.detached = detached;
+        Ok(())
+    }
+}
+
+/// The file whose presence says that the operator wants no attachment.
+pub fn detached_marker(state_dir: &Path) -> PathBuf {
+    state_dir.join("detached")
+}
+
+/// Remembers, across restarts, whether the operator wants no attachment.
+pub fn set_detached(marker: &Path, detached: bool) -> std::io::Result<()> {
+    if detached {
+        return fs::write(
+            marker,
+            "`nicban attach` removes this file; while it is here, nicban attaches to nothing.\n",
+        );
+    }
+    match fs::remove_file(marker) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+impl Engine {
+    /// The attachments as `status` shows them.
+    pub(super) fn attachments(&self, now: Now) -> Vec<Attachment> {
+        self.attachments.rows(&self.wanted(), now)
+    }
+
+    /// Whether anything is attached.
+    pub(super) fn is_detached(&self) -> bool {
+        self.attachments.detached
+    }
+
+    /// Interfaces that the program should be attached to.
+    fn wanted(&self) -> Vec<String> {
+        if !self.config.interfaces.is_empty() {
+            return self.config.interfaces.clone();
+        }
+        self.attachments
+            .host
+            .default_interfaces()
+            .map(|interface| interface.name.clone())
+            .collect()
+    }
+
+    /// Takes over the links that an earlier daemon pinned.
+    pub(super) fn adopt(&mut self) -> Result<(), XdpError> {
+        let replaced = self.links.replace()?;
+        for name in replaced.adopted {
+            let Some(interface) = self.attachments.host.interface(&name) else {
+                continue;
+            };
+            info!(interface = name, "took over the attachment");
+            let attached = Attached {
+                index: interface.index,
+                mode: mode_of(interface),
+                confirm_by: None,
+            };
+            self.attachments.attached.insert(name, attached);
+        }
+        for name in replaced.gone {
+            warn!(interface = name, "the interface is gone, and its attachment with it");
+        }
+        Ok(())
+    }
+
+    /// The machine has changed: protect its addresses, attach to what came up.
+    pub(super) fn follow_the_host(&mut self, host: Host, now: Now) {
+        self.allow_the_host(&host);
+        self.attachments.host = host;
+        self.forget_gone_interfaces();
+        self.attach_wanted(now);
+    }
+
+    fn forget_gone_interfaces(&mut self) {
+        let host = &self.attachments.host;
+        let gone: Vec<String> = self
+            .attachments
+            .attached
+            .iter()
+            .filter(|(name, attached)| {
+                host.interface(name)
+                    .is_none_or(|interface| interface.index != attached.index)
+            })
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in gone {
+            warn!(interface = name, "the interface is gone");
+            self.attachments.attached.remove(&name);
+            if let Err(error) = self.links.detach(&name) {
+                warn!(error = %words::chain(&error), "cannot remove its pin");
+            }
+        }
+    }
+
+    /// Attaches to every wanted interface that is there and not attached yet,
+    /// unless the operator has detached.
+    pub(super) fn attach_wanted(&mut self, now: Now) {
+        if self.attachments.detached {
+            self.troubles.note(
+                "detached",
+                "nothing is dropped: the operator has detached; `nicban attach` puts it back"
+                    .to_owned(),
+            );
+            return;
+        }
+        self.troubles.clear("detached");
+        let wanted = self.wanted();
+        if wanted.is_empty() {
+            self.troubles.note(
+                "interfaces",
+                "nothing is dropped: there is no default route, so no interface to attach to; name one in [xdp] interfaces"
+                    .to_owned(),
+            );
+        } else {
+            self.troubles.clear("interfaces");
+        }
+        for name in wanted {
+            let subject = format!("attach {name}");
+            match self.attach_one(&name, None, now) {
+                Ok(_) => self.troubles.clear(&subject),
+                Err(error) => self.troubles.note(
+                    &subject,
+                    format!("{name} is not protected: {}", self.with_owner(&name, &error)),
+                ),
+            }
+        }
+    }
+
+    pub(super) fn attach(
+        &mut self,
+        interface: Option<&str>,
+        confirm_s: Option<u64>,
+        ssh_peer: Option<&str>,
+        now: Now,
+    ) -> Result<Reply, Refusal> {
+        let names = match interface {
+            Some(name) => vec![name.to_owned()],
+            None => self.wanted(),
+        };
+        if names.is_empty() {
+            return Err(words::refused(
+                RefusalKind::NotFound,
+                "there is no default route, so no interface to attach to; name one, or set [xdp] interfaces",
+            ));
+        }
+        if let Some(peer) = ssh_peer {
+            self.allow_ssh_peer(peer, now)?;
+        }
+        let confirm_by = confirm_s.map(|seconds| now.boot + Duration::from_secs(seconds));
+        let mut told = Vec::new();
+        for name in &names {
+            let mode = self.attach_one(name, confirm_by, now).map_err(|error| {
+                let refusal = words::failed(&error);
+                words::refused(refusal.kind, self.with_owner(name, &error))
+            })?;
+            told.push(match mode {
+                AttachMode::Native => format!("{name} in native mode"),
+                AttachMode::Generic => format!("{name} in GENERIC mode, which is slow"),
+            });
+        }
+        // An attachment on trial is not what the operator wants yet.
+        if confirm_s.is_none() {
+            self.remember_detached(false)?;
+        }
+        Ok(words::noted(
+            Outcome::Ok,
+            match confirm_s {
+                None => format!("attached to {}", told.join(", ")),
+                Some(seconds) => format!(
+                    "attached to {}; `nicban confirm` within {seconds} s keeps it",
+                    told.join(", ")
+                ),
+            },
+        ))
+    }
+
+    pub(super) fn confirm(&mut self) -> Result<Reply, Refusal> {
+        let pending: Vec<String> = self
+            .attachments
+            .attached
+            .iter()
+            .filter(|(_, attached)| attached.confirm_by.is_some())
+            .map(|(name, _)| name.clone())
+            .collect();
+        if pending.is_empty() {
+            return Err(words::refused(
+                RefusalKind::NotFound,
+                "no attachment waits for confirmation; see `nicban status`",
+            ));
+        }
+        for name in &pending {
+            self.links
+                .keep(name)
+                .map_err(|error| words::failed(&error))?;
+            if let Some(attached) = self.attachments.attached.get_mut(name) {
+                attached.confirm_by = None;
+            }
+        }
+        self.remember_detached(false)?;
+        Ok(words::noted(
+            Outcome::Ok,
+            format!("stays attached to {}", pending.join(", ")),
+        ))
+    }
+
+    pub(super) fn detach(&mut self, interface: Option<&str>) -> Result<Reply, Refusal> {
+        let names: Vec<String> = match interface {
+            Some(name) if self.attachments.attached.contains_key(name) => vec![name.to_owned()],
+            Some(name) => {
+                return Err(words::refused(
+                    RefusalKind::NotFound,
+                    format_args!("nicban is not attached to {name}; see `nicban status`"),
+                ));
+            }
+            None => self.attachments.attached.keys().cloned().collect(),
+        };
+        for name in &names {
+            self.links
+                .detach(name)
+                .map_err(|error| words::failed(&error))?;
+            self.attachments.attached.remove(name);
+        }
+        self.remember_detached(true)?;
+        Ok(words::noted(
+            Outcome::Ok,
+            if names.is_empty() {
+                "nothing was attached".to_owned()
+            } else {
+                format!("detached from {}; the bans are kept", names.join(", "))
+            },
+        ))
+    }
+
+    /// Undoes attachments that nobody confirmed in time.
+    pub(super) fn roll_back_unconfirmed(&mut self, now: Now) {
+        let late: Vec<String> = self
+            .attachments
+            .attached
+            .iter()
+            .filter(|(_, attached)| attached.confirm_by.is_some_and(|by| by <= now.boot))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in late {
+            warn!(interface = name, "nobody confirmed the attachment: detached again");
+            self.attachments.attached.remove(&name);
+            if let Err(error) = self.links.detach(&name) {
+                self.troubles.note("roll back", words::chain(&error));
+            }
+            if let Err(refusal) = self.remember_detached(true) {
+                self.troubles.note("roll back", refusal.message);
+            }
+        }
+    }
+
+    fn attach_one(
+        &mut self,
+        name: &str,
+        confirm_by: Option<Duration>,
+        now: Now,
+    ) -> Result<AttachMode, XdpError> {
+        if let Some(attached) = self.attachments.attached.get(name) {
+            return Ok(attached.mode);
+        }
+        let index = match self.attachments.host.interface(name) {
+            Some(interface) => interface.index,
+            None => {
+                return Err(XdpError::NoInterface {
+                    interface: name.to_owned(),
+                });
+            }
+        };
+        let keep = match confirm_by {
+            None => Keep::Pinned,
+            Some(_) => Keep::WhileAlive,
+        };
+        let mode = self.links.attach(name, self.config.attach, keep)?;
+        match mode {
+            AttachMode::Native => info!(interface = name, "attached in native mode"),
+            AttachMode::Generic => warn!(
+                interface = name,
+                "attached in GENERIC mode: the driver has no native XDP, and drops cost about as much as with iptables"
+            ),
+        }
+        let attached = Attached {
+            index,
+            mode,
+            confirm_by: confirm_by.filter(|by| *by > now.boot),
+        };
+        self.attachments.attached.insert(name.to_owned(), attached);
+        Ok(mode)
+    }
+
+    fn allow_ssh_peer(&mut self, peer: &str, now: Now) -> Result<(), Refusal> {
+        let network = crate::target::parse_network(peer).map_err(words::invalid)?;
+        self.let_pass(Allow {
+            network,
+            origin: AllowOrigin::SshPeer,
+            until: Some(now.seconds() + SSH_PEER_FOR),
+        })
+        .map_err(|error| words::failed(&error))
+    }
+
+    fn remember_detached(&mut self, detached: bool) -> Result<(), Refusal> {
+        let marker = self.attachments.detached_marker.clone();
+        self.attachments
+            .remember_detached(detached)
+            .map_err(|error| {
+                words::refused(
+                    RefusalKind::Failed,
+                    format_args!(
+                        "done, but a restart will not know of it: cannot write {}: {error}",
+                        marker.display()
+                    ),
+                )
+            })
+    }
+
+    /// The error, with the program that stands in the way named.
+    fn with_owner(&self, name: &str, error: &XdpError) -> String {
+        let line = words::chain(error);
+        let other = match error {
+            XdpError::Busy { .. } => self.attachments.host.interface(name),
+            _ => None,
+        };
+        match other.and_then(|interface| interface.xdp.first()) {
+            Some(program) => format!(
+                "{line} (it is program {}, in {} mode)",
+                program.id, program.mode
+            ),
+            None => line,
+        }
+    }
+}
+
+fn mode_of(interface: &Interface) -> AttachMode {
+    let generic = interface
+        .xdp
+        .iter()
+        .all(|program| program.mode == XdpMode::Generic);
+    if generic && !interface.xdp.is_empty() {
+        AttachMode::Generic
+    } else {
+        AttachMode::Native
+    }
+}

@@ -1,0 +1,195 @@
+//! How an engine comes to life: from the store, and from what the kernel still has.
+
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    path::PathBuf,
+    sync::Arc,
+};
+
+use ipnet::IpNet;
+use nicban_protocol::AllowOrigin;
+use thiserror::Error;
+use tokio::sync::watch;
+use tracing::{error, info, warn};
+
+use super::{Attachments, Engine, EngineConfig, Snapshot, batch::Batch, tick::Tally, words};
+use crate::{
+    allow::{Allow, AllowList},
+    bans::{Bans, KernelChange},
+    clock::Now,
+    host::Host,
+    rank::Ranking,
+    store::{self, Loaded, Store, StoreError, StoreErrorKind},
+    target::Target,
+    xdp::{self, XdpError},
+};
+
+/// Why an engine can't start.
+#[derive(Debug, Error)]
+pub enum EngineError {
+    /// The kernel refuses the program or its maps.
+    #[error("cannot set up the XDP tier")]
+    Xdp(#[from] XdpError),
+    /// The store can't be used.
+    #[error("cannot use the store")]
+    Store(#[from] StoreError),
+    /// The folder of the store can't be used.
+    #[error("cannot use {path}")]
+    StateDir {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl Engine {
+    /// Loads program, maps and store, fills the one from the other, and only then
+    /// puts the program in the place of an earlier one and attaches it.
+    pub fn start(config: EngineConfig, host: Host, now: Now) -> Result<Self, EngineError> {
+        let state_dir = |source| EngineError::StateDir {
+            path: config.state_dir.clone(),
+            source,
+        };
+        fs::create_dir_all(&config.state_dir).map_err(state_dir)?;
+        let attachments = Attachments::new(host, &config.state_dir).map_err(state_dir)?;
+        let (store, damaged) = open_store(&config, now)?;
+        let loaded = xdp::load(&config.load)?;
+        let (publish, _) = watch::channel(Arc::new(Snapshot::default()));
+        let mut engine = Self {
+            bans: Bans::new(config.limits, config.ipv6_prefix),
+            allow: AllowList::default(),
+            mode: config.mode,
+            store,
+            tables: loaded.tables,
+            counters: loaded.counters,
+            links: loaded.links,
+            attachments,
+            ranking: Ranking::new(config.rank.clone()),
+            tally: Tally::default(),
+            troubles: words::Troubles::default(),
+            epoch: now.epoch(),
+            publish,
+            config,
+        };
+        engine.restore(damaged, now)?;
+        engine.adopt()?;
+        engine.attach_wanted(now);
+        engine.count(now);
+        engine.publish(now);
+        Ok(engine)
+    }
+
+    /// Takes in the store, then makes the kernel's maps say the same.
+    fn restore(&mut self, damaged: Option<String>, now: Now) -> Result<(), EngineError> {
+        let was_damaged = damaged.is_some();
+        if let Some(trouble) = damaged {
+            self.troubles.note("store", trouble);
+        }
+        let bans = &mut self.bans;
+        let mut left_out = 0_u64;
+        let loaded = self.store.load(|stored| {
+            if bans
+                .restore(stored.target, stored.hold, stored.offences)
+                .is_err()
+            {
+                left_out += 1;
+            }
+        })?;
+        if left_out > 0 {
+            self.troubles.note(
+                "capacity",
+                format!(
+                    "{left_out} stored bans are not enforced: the maps are too small for them; raise max_bans or max_nets in [xdp] and restart nicban"
+                ),
+            );
+        }
+        for jail in &loaded.flushes {
+            self.bans
+                .restore_flush(jail, self.config.flush_window, now.seconds());
+        }
+        self.mode = loaded.settings.mode.unwrap_or(self.config.mode);
+        self.restore_allowed(&loaded)?;
+        self.restore_kernel(was_damaged, now)?;
+        self.tables.set_mode(self.mode)?;
+        let mut batch = Batch::default();
+        self.serve_deadlines(now, &mut batch);
+        self.settle(batch, now);
+        info!(bans = self.bans.len(), "bans are in force");
+        Ok(())
+    }
+
+    fn restore_allowed(&mut self, loaded: &Loaded) -> Result<(), XdpError> {
+        let host = self.attachments.host_networks();
+        let sources = [
+            (AllowOrigin::Host, host.as_slice()),
+            (AllowOrigin::Config, self.config.allow.as_slice()),
+            (AllowOrigin::Operator, loaded.allowed.as_slice()),
+        ];
+        let wanted: Vec<Allow> = sources
+            .iter()
+            .flat_map(|(origin, networks)| {
+                networks.iter().map(|network| Allow {
+                    network: *network,
+                    origin: *origin,
+                    until: None,
+                })
+            })
+            .collect();
+        for allow in wanted {
+            self.let_pass(allow)?;
+        }
+        for network in self.tables.allowed()? {
+            if !self.allow.names(network) {
+                self.tables.disallow(&network)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts every ban in, and takes out what nobody holds: a ban that was not
+    /// acknowledged before the last daemon died. After the store was lost, what
+    /// the kernel has is all there is, and it stays until its own expiry.
+    fn restore_kernel(&mut self, store_was_lost: bool, now: Now) -> Result<(), XdpError> {
+        let held: Vec<(Target, KernelChange)> = self
+            .bans
+            .iter()
+            .map(|ban| (ban.target, KernelChange::Put(ban.end())))
+            .collect();
+        for (target, change) in held {
+            self.write(target, change, now)?;
+        }
+        let held: BTreeSet<IpNet> = self.bans.iter().map(|ban| ban.target.network()).collect();
+        let in_kernel = self.tables.bans()?;
+        let stray = in_kernel.iter().filter(|(network, _)| !held.contains(network));
+        if store_was_lost {
+            let kept = stray.count();
+            warn!(kept, "bans of the lost store stay in the kernel until they expire");
+            return Ok(());
+        }
+        for (network, _) in stray {
+            warn!(%network, "taking out a ban that was never acknowledged");
+            self.tables.remove(network)?;
+        }
+        Ok(())
+    }
+}
+
+/// Opens the store; one that is damaged is set aside, and the trouble returned.
+fn open_store(config: &EngineConfig, now: Now) -> Result<(Store, Option<String>), EngineError> {
+    let path = config.state_dir.join("nicban.db");
+    match Store::open(&path) {
+        Err(damaged) if damaged.kind == StoreErrorKind::Corrupt => {
+            let aside = store::set_aside(&path, now.seconds())?;
+            let trouble = format!(
+                "the store was damaged and has been set aside as {}; a new one was begun: {}",
+                aside.display(),
+                words::chain(&damaged)
+            );
+            error!("{trouble}");
+            Ok((Store::open(&path)?, Some(trouble)))
+        }
+        other => Ok((other?, None)),
+    }
+}

@@ -1,0 +1,121 @@
+//! The engine: the only writer of bans, of the kernel's maps and of the store.
+//!
+//! It lives on a thread of its own and takes messages in batches. Each request is
+//! planned on the bans, carried out in the kernel and committed in memory; at the
+//! batch's end one transaction stores all of it, and only then is anyone told. If
+//! the store refuses, the whole batch is taken back.
+
+mod allow;
+mod attach;
+mod batch;
+mod boot;
+mod config;
+mod message;
+mod requests;
+mod snapshot;
+mod tick;
+mod words;
+
+use std::{sync::Arc, thread};
+
+use tokio::sync::{mpsc, watch};
+use tracing::error;
+
+pub use attach::Attachments;
+pub use boot::EngineError;
+pub use config::EngineConfig;
+pub use message::{EngineHandle, Market, Message};
+pub use snapshot::Snapshot;
+
+use crate::{
+    allow::AllowList,
+    bans::Bans,
+    clock::Now,
+    rank::Ranking,
+    store::Store,
+    xdp::{Counters, Links, Tables},
+};
+use batch::Batch;
+use tick::Tally;
+
+/// Messages that wait for the engine at the most; further senders wait in turn.
+const QUEUE: usize = 1024;
+
+/// Messages that share one transaction at the most.
+const BATCH: usize = 256;
+
+/// The engine's state.
+pub struct Engine {
+    config: EngineConfig,
+    bans: Bans,
+    allow: AllowList,
+    mode: nicban_protocol::Mode,
+    store: Store,
+    tables: Tables,
+    counters: Counters,
+    links: Links,
+    attachments: Attachments,
+    ranking: Ranking,
+    tally: Tally,
+    /// What went wrong and has not been mended yet, each told once in the log.
+    troubles: words::Troubles,
+    epoch: std::time::Duration,
+    publish: watch::Sender<Arc<Snapshot>>,
+}
+
+impl Engine {
+    /// Lets an engine run on a thread of its own until every handle is gone.
+    pub fn spawn(self) -> std::io::Result<(EngineHandle, thread::JoinHandle<()>)> {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let snapshots = self.publish.subscribe();
+        let thread = thread::Builder::new()
+            .name("engine".to_owned())
+            .spawn(move || self.run(receiver))?;
+        Ok((EngineHandle::new(sender, snapshots), thread))
+    }
+
+    fn run(mut self, mut receiver: mpsc::Receiver<Message>) {
+        while let Some(first) = receiver.blocking_recv() {
+            let mut messages = vec![first];
+            while messages.len() < BATCH
+                && let Ok(next) = receiver.try_recv()
+            {
+                messages.push(next);
+            }
+            match Now::read() {
+                Ok(now) => self.handle(messages, now),
+                // Without a clock no sentence can be read. The senders learn it
+                // from their answers' channels, which close.
+                Err(errno) => error!(%errno, "cannot read the clock: requests are refused"),
+            }
+        }
+    }
+
+    /// Serves a batch of messages, which share one transaction.
+    pub fn handle(&mut self, messages: Vec<Message>, now: Now) {
+        let mut batch = Batch::default();
+        self.follow_the_wall_clock(now);
+        let mut tick = false;
+        for message in messages {
+            match message {
+                Message::Request { request, reply } => {
+                    let answer = self.answer(request, now, &mut batch);
+                    batch.answer(reply, answer);
+                }
+                Message::Host(host) => self.follow_the_host(host, now),
+                Message::Market { incumbents, reply } => {
+                    // A planner that has gone needs no answer.
+                    drop(reply.send(self.market(&incumbents)));
+                }
+                Message::Tick => tick = true,
+            }
+        }
+        // Requests come first: one may be the stop that a flush waits for.
+        self.serve_deadlines(now, &mut batch);
+        self.settle(batch, now);
+        if tick {
+            self.count(now);
+        }
+        self.publish(now);
+    }
+}

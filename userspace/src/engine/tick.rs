@@ -1,0 +1,207 @@
+//! What time alone brings: ends of bans, counters, a clock that was set.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, BinaryHeap},
+    cmp::Reverse,
+    sync::Arc,
+    time::Duration,
+};
+
+use ipnet::IpNet;
+use nicban_protocol::{BanRow, FamilyCounters};
+use tracing::{info, warn};
+
+use super::{Engine, Market, batch::Batch, words};
+use crate::{
+    bans::{Ban, KernelChange},
+    clock::Now,
+    nacl::market::Candidate,
+    target::Target,
+    xdp::XdpError,
+};
+
+/// Offenders that `status` shows.
+const SHOWN: usize = 20;
+
+/// Bans that one pass of deadlines lifts, so that requests don't wait for a mass expiry.
+const LIFTED_AT_ONCE: usize = 4096;
+
+/// Candidates of each kind: a NACL has 39 slots a family at the most.
+const CANDIDATES: usize = 128;
+
+/// A change of the wall clock beyond this moves the kernel's expiries.
+const CLOCK_STEP: Duration = Duration::from_secs(2);
+
+/// What the last reading of the counters found.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub(super) families: [FamilyCounters; 3],
+    pub(super) offenders: Arc<[BanRow]>,
+    /// Offenders with a kernel counter: IPv4, IPv6.
+    pub(super) counters: [usize; 2],
+    read_at: Option<Duration>,
+}
+
+impl Engine {
+    /// Lifts what has ended.
+    pub(super) fn serve_deadlines(&mut self, now: Now, batch: &mut Batch) {
+        for change in self.bans.plan_due(now.seconds(), LIFTED_AT_ONCE) {
+            if let Err(refusal) = self.carry_out(change, now, batch) {
+                self.troubles.note("expiry", refusal.message);
+                return;
+            }
+        }
+        self.troubles.clear("expiry");
+        self.expire_allowed(now);
+        self.roll_back_unconfirmed(now);
+    }
+
+    /// When someone has set the wall clock, sentences end at other moments of the
+    /// boot clock, by which the kernel counts.
+    pub(super) fn follow_the_wall_clock(&mut self, now: Now) {
+        if now.epoch().abs_diff(self.epoch) < CLOCK_STEP {
+            return;
+        }
+        self.epoch = now.epoch();
+        let bans: Vec<(Target, KernelChange)> = self
+            .bans
+            .iter()
+            .map(|ban| (ban.target, KernelChange::Put(ban.end())))
+            .collect();
+        info!(bans = bans.len(), "the clock was set: moving the kernel's expiries");
+        for (target, change) in bans {
+            if let Err(error) = self.write(target, change, now) {
+                self.troubles.note("clock", words::chain(&error));
+                return;
+            }
+        }
+        self.troubles.clear("clock");
+    }
+
+    /// Reads the counters, unless that was done less than a tick ago.
+    pub(super) fn count(&mut self, now: Now) {
+        let due = self
+            .tally
+            .read_at
+            .is_none_or(|at| now.boot.saturating_sub(at) >= self.config.tick);
+        if !due {
+            return;
+        }
+        match self.read_counters(now) {
+            Ok(()) => self.troubles.clear("counters"),
+            Err(error) => self.troubles.note("counters", words::chain(&error)),
+        }
+        self.tally.read_at = Some(now.boot);
+    }
+
+    fn read_counters(&mut self, now: Now) -> Result<(), XdpError> {
+        self.tally.families = self.counters.verdicts()?;
+        let samples = self.counters.offenders()?;
+        let ipv4 = samples
+            .iter()
+            .filter(|(network, _)| matches!(network, IpNet::V4(_)))
+            .count();
+        self.tally.counters = [ipv4, samples.len() - ipv4];
+        // Counters of bans that have been lifted meanwhile are of no more use.
+        let (banned, lifted): (Vec<_>, Vec<_>) =
+            samples.into_iter().partition(|(network, _)| self.is_banned(network));
+        let tick = self.ranking.observe(now.boot, banned);
+        for network in tick.idle.iter().chain(lifted.iter().map(|(network, _)| network)) {
+            self.counters.evict(network)?;
+        }
+        let fill = self.tally.counters[0].max(self.tally.counters[1]);
+        let mask = newcomer_mask(fill, self.config.load.max_offenders as usize);
+        self.tables.set_newcomer_mask(mask)?;
+        self.tally.offenders = self
+            .ranking
+            .loudest(SHOWN)
+            .iter()
+            .filter_map(|offender| self.ban_on(&offender.network))
+            .map(|ban| self.row(&ban))
+            .collect();
+        Ok(())
+    }
+
+    /// Who competes for the NACL's slots.
+    pub(super) fn market(&self, incumbents: &BTreeSet<IpNet>) -> Market {
+        let mut networks: BTreeSet<IpNet> = incumbents
+            .iter()
+            .filter(|network| self.is_banned(network))
+            .copied()
+            .collect();
+        let loudest = self.ranking.loudest(CANDIDATES);
+        networks.extend(loudest.iter().map(|offender| offender.network));
+        networks.extend(self.most_repeated());
+        Market {
+            mode: self.mode,
+            candidates: networks
+                .iter()
+                .filter_map(|network| self.ban_on(network))
+                .map(|ban| self.candidate(&ban))
+                .collect(),
+            allowed: self.allow.iter().map(|allow| allow.network).collect(),
+        }
+    }
+
+    /// The bans of each family that were repeated most; among equals the latest.
+    fn most_repeated(&self) -> impl Iterator<Item = IpNet> {
+        let mut best: BTreeMap<bool, BinaryHeap<Reverse<(u32, i64, IpNet)>>> = BTreeMap::new();
+        for ban in self.bans.iter() {
+            let network = ban.target.network();
+            let heap = best.entry(matches!(network, IpNet::V4(_))).or_default();
+            heap.push(Reverse((ban.offences(), ban.since(), network)));
+            if heap.len() > CANDIDATES {
+                heap.pop();
+            }
+        }
+        best.into_values()
+            .flatten()
+            .map(|Reverse((_, _, network))| network)
+    }
+
+    fn candidate(&self, ban: &Ban<'_>) -> Candidate {
+        let network = ban.target.network();
+        Candidate {
+            network,
+            rate: self.ranking.rate(&network),
+            bancount: ban.offences(),
+            banned_since: ban.since(),
+            until: ban.end().seconds(),
+        }
+    }
+
+    fn ban_on(&self, network: &IpNet) -> Option<Ban<'_>> {
+        let target = Target::from_network(*network).ok()?;
+        self.bans.get(&target)
+    }
+
+    fn is_banned(&self, network: &IpNet) -> bool {
+        self.ban_on(network).is_some()
+    }
+}
+
+/// How choosy the program has to be with newcomers, as a mask of random bits: all
+/// get a counter while there is room; the fuller, the fewer.
+fn newcomer_mask(counters: usize, capacity: usize) -> u32 {
+    let free = capacity.saturating_sub(counters);
+    match free.saturating_mul(8).checked_div(capacity) {
+        None | Some(0) => 0xff,
+        Some(1) => 0xf,
+        Some(2) => 0x3,
+        Some(_) => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::newcomer_mask;
+
+    #[test]
+    fn newcomers_are_drawn_only_when_room_gets_scarce() {
+        assert_eq!(newcomer_mask(0, 65_536), 0);
+        assert_eq!(newcomer_mask(32_768, 65_536), 0);
+        assert_eq!(newcomer_mask(48_000, 65_536), 0x3);
+        assert_eq!(newcomer_mask(65_536, 65_536), 0xff);
+        assert_eq!(newcomer_mask(1, 1), 0xff);
+    }
+}
