@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod origin;
 mod quote;
 
 use std::fmt;
@@ -22,9 +23,18 @@ fn main() -> ExitCode {
     match args::parse(std::env::args_os().skip(1)) {
         Ok(Invocation::Help) => say(HELP.trim_end()),
         Ok(Invocation::Version) => say(concat!("nicban-action ", env!("CARGO_PKG_VERSION"))),
-        Ok(Invocation::Ask(call)) => put(&call),
+        Ok(Invocation::Ask(call)) => put(&meant(call)),
         Err(error) => complain(format_args!("{error}; see nicban-action --help"), USAGE),
     }
+}
+
+/// What fail2ban means: a flush by the thread of a jail is the beginning of the jail's stop.
+fn meant(mut call: Call) -> Call {
+    call.request = match call.request {
+        Request::Flush { holder } if origin::is_jail_thread() => Request::Stop { holder },
+        request => request,
+    };
+    call
 }
 
 fn put(call: &Call) -> ExitCode {
