@@ -8,15 +8,19 @@
 #![forbid(unsafe_code)]
 
 mod client;
+mod line;
 mod reply;
 mod request;
+mod validate;
 
-pub use client::{Client, ClientError};
+pub use client::{Client, ClientError, Timing, ask};
+pub use line::{LineError, Splitter, decode, encode};
 pub use reply::{
-    Allowed, AllowOrigin, Attachment, AttachMode, BanRow, Dropped, FamilyCounters, Fill, Holder,
+    AllowOrigin, Allowed, AttachMode, Attachment, BanRow, Dropped, FamilyCounters, Fill, Holder,
     NaclEntry, NaclState, NaclStatus, NaclStep, Outcome, Refusal, RefusalKind, Reply, Status,
 };
 pub use request::{Ban, Mode, Request};
+pub use validate::{Field, InvalidRequest};
 
 /// Where the daemon listens unless its configuration says otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/nicban/nicban.sock";
@@ -32,3 +36,7 @@ pub const MAX_REASON: usize = 256;
 
 /// `bantime` of a ban that does not end, as fail2ban writes it.
 pub const PERMANENT: i64 = -1;
+
+/// The latest time that fail2ban knows, in seconds since the Unix epoch, and the longest
+/// `bantime` but [`PERMANENT`], in seconds (`Ticket.MAX_TIME` in fail2ban's `server/ticket.py`).
+pub const MAX_TIME: i64 = 0x7FFF_FFFF_FFFF;

@@ -1,5 +1,7 @@
 //! What the daemon answers.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::Mode;
@@ -93,6 +95,21 @@ pub enum RefusalKind {
     Failed,
     /// The daemon is stopping.
     Unavailable,
+}
+
+impl fmt::Display for RefusalKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Malformed => "malformed",
+            Self::Invalid => "invalid",
+            Self::Protected => "protected",
+            Self::Full => "full",
+            Self::Forbidden => "forbidden",
+            Self::NotFound => "not found",
+            Self::Failed => "failed",
+            Self::Unavailable => "unavailable",
+        })
+    }
 }
 
 /// A ban in force.

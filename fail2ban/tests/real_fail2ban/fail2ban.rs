@@ -1,0 +1,199 @@
+//! A fail2ban of our own: its files, its socket, its database, its process.
+
+use std::fmt::Write as _;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+const SERVER: &str = "fail2ban-server";
+const CLIENT: &str = "fail2ban-client";
+
+/// How long fail2ban may take to come up.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// What fail2ban needs beside its jails. Two failures are a ban.
+const DEFAULTS: &str = "\
+[DEFAULT]
+enabled = true
+backend = polling
+filter = probe
+maxretry = 2
+findtime = 10m
+bantime = 1h
+port = ssh
+protocol = tcp
+chain = INPUT
+";
+
+/// A folder with all that one fail2ban reads and writes, and at most one server on it.
+pub(crate) struct Fail2ban {
+    folder: tempfile::TempDir,
+    server: Option<Child>,
+}
+
+impl Fail2ban {
+    /// Writes the configuration, with jails as given.
+    pub(crate) fn configure(jails: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let new = Self {
+            folder,
+            server: None,
+        };
+        let etc = new.etc();
+        for sub in ["action.d", "filter.d"] {
+            fs::create_dir_all(etc.join(sub)).unwrap();
+        }
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("action.d/nicban.conf");
+        fs::copy(shipped, etc.join("action.d/nicban.conf")).unwrap();
+        let filter = "[Definition]\nfailregex = ^ probe from <HOST>$\ndatepattern = ^EPOCH\n";
+        fs::write(etc.join("filter.d/probe.conf"), filter).unwrap();
+        let at = |name: &str| new.path(name).display().to_string();
+        fs::write(
+            etc.join("fail2ban.conf"),
+            format!(
+                "[Definition]\nloglevel = INFO\nlogtarget = {}\nsyslogsocket = auto\n\
+                 socket = {}\npidfile = {}\ndbfile = {}\ndbpurgeage = 1d\ndbmaxmatches = 10\n\
+                 allowipv6 = auto\n",
+                at("log"),
+                at("f2b.sock"),
+                at("f2b.pid"),
+                at("db")
+            ),
+        )
+        .unwrap();
+        new.set_jails(jails);
+        new
+    }
+
+    /// Writes the jails, each a name and lines of configuration.
+    pub(crate) fn set_jails(&self, jails: &[(&str, &str)]) {
+        // As Debian's jail.conf puts an action together, the two pairs of brackets included.
+        let mut text = format!(
+            "{DEFAULTS}banaction = nicban[nicban=\"{}\", socket=\"{}\"]\n\
+             action = %(banaction)s[port=\"%(port)s\", protocol=\"%(protocol)s\", \
+             chain=\"%(chain)s\"]\n",
+            env!("CARGO_BIN_EXE_nicban-action"),
+            self.daemon_socket().display()
+        );
+        for (name, lines) in jails {
+            let log = self.path(&format!("{name}.log"));
+            OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(&log)
+                .unwrap();
+            writeln!(text, "[{name}]\nlogpath = {}\n{lines}", log.display()).unwrap();
+        }
+        fs::write(self.etc().join("jail.conf"), text).unwrap();
+    }
+
+    /// Where the action looks for the daemon.
+    pub(crate) fn daemon_socket(&self) -> PathBuf {
+        self.path("nicban.sock")
+    }
+
+    /// Starts the server, and comes back when it answers.
+    pub(crate) fn start(&mut self) {
+        assert!(self.server.is_none());
+        let mut server = self
+            .command(SERVER)
+            .args(["-x", "-f", "start"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| missing(SERVER, &error));
+        let deadline = Instant::now() + PATIENCE;
+        while !self
+            .command(CLIENT)
+            .arg("ping")
+            .output()
+            .is_ok_and(|out| out.status.success())
+        {
+            if let Some(status) = server.try_wait().unwrap() {
+                panic!("{SERVER} ended with {status}:\n{}", self.log());
+            }
+            if Instant::now() > deadline {
+                stop_by_force(&mut server);
+                panic!("{SERVER} does not answer:\n{}", self.log());
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        self.server = Some(server);
+    }
+
+    /// Stops the server as systemd does, and comes back when it is gone.
+    pub(crate) fn stop(&mut self) {
+        let mut server = self.server.take().unwrap();
+        self.client(&["stop"]);
+        server.wait().unwrap();
+    }
+
+    /// Tells the server something, and comes back when it is done.
+    pub(crate) fn client(&self, words: &[&str]) {
+        let output = self
+            .command(CLIENT)
+            .args(words)
+            .output()
+            .unwrap_or_else(|error| missing(CLIENT, &error));
+        assert!(
+            output.status.success(),
+            "{CLIENT} {words:?}: {output:?}\n{}",
+            self.log()
+        );
+    }
+
+    /// Writes a failure of each address to a jail's log, often enough for a ban.
+    pub(crate) fn attack(&self, jail: &str, addresses: &[&str]) {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap()
+            .as_secs();
+        let line = |address: &&str| format!("{now} probe from {address}\n").repeat(2);
+        let lines: String = addresses.iter().map(line).collect();
+        let path = self.path(&format!("{jail}.log"));
+        let mut log = OpenOptions::new().append(true).open(path).unwrap();
+        log.write_all(lines.as_bytes()).unwrap();
+    }
+
+    /// What fail2ban has logged.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.arg("-c").arg(self.etc());
+        command
+    }
+
+    fn etc(&self) -> PathBuf {
+        self.path("etc")
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+impl Drop for Fail2ban {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("{}", self.log());
+        }
+        if let Some(server) = &mut self.server {
+            stop_by_force(server);
+        }
+    }
+}
+
+fn missing(program: &str, error: &std::io::Error) -> ! {
+    panic!("cannot run {program}: {error}; this test needs fail2ban: apt-get install fail2ban")
+}
+
+fn stop_by_force(server: &mut Child) {
+    server.kill().unwrap();
+    server.wait().unwrap();
+}
