@@ -1,1 +1,6 @@
 //! x
+pub mod allow;
+pub mod bans;
+pub mod nacl;
+pub mod store;
+pub mod target;
