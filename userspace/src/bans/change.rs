@@ -140,7 +140,6 @@ pub enum StoreChange {
 
 /// A planned change: nothing of it has been done.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[must_use = "a plan changes nothing until it is committed"]
 pub struct Change {
     /// What it is about; `None` where it is about a jail.
     pub target: Option<Target>,

@@ -20,6 +20,8 @@ mod view;
 
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod tests;
 
 pub use change::{Change, Full, Hold, KernelChange, SentenceError, StoreChange, Until};
 pub use state::{Bans, Limits, Undo};

@@ -125,6 +125,7 @@ impl Bans {
 
     /// A holder lets go of a target, or every holder does if none is named.
     /// [`Outcome::Unchanged`] says that it was not held.
+    #[must_use = "a plan changes nothing until it is committed"]
     pub fn plan_unban(&self, target: Target, holder: Option<&str>, now: i64) -> Change {
         let goes = |kept: &Kept| match holder {
             Some(holder) => &**self.names.name(kept.holder) == holder,
@@ -174,6 +175,7 @@ impl Bans {
 
     /// A jail asks to have all its bans lifted: they will be once `window` (s) has
     /// passed without a stop. What it bans meanwhile stays.
+    #[must_use = "a plan changes nothing until it is committed"]
     pub fn plan_flush(&self, holder: &Arc<str>, window: i64, now: i64) -> Change {
         if self.names.find(holder).is_none() {
             return jail_change(Outcome::Unchanged, Vec::new(), None);
@@ -192,6 +194,7 @@ impl Bans {
 
     /// A jail stops. A flush just before was part of that: its bans stay in force,
     /// until each one's own end.
+    #[must_use = "a plan changes nothing until it is committed"]
     pub fn plan_stop(&self, holder: &Arc<str>) -> Change {
         let claims = self
             .jails
@@ -210,6 +213,7 @@ impl Bans {
 
     /// A jail starts. A flush that waits goes on waiting: fail2ban also starts an
     /// action anew that it found broken.
+    #[must_use = "a plan changes nothing until it is committed"]
     pub fn plan_start(&self, holder: &Arc<str>) -> Change {
         let edit = JailEdit {
             holder: Arc::clone(holder),
@@ -219,11 +223,13 @@ impl Bans {
     }
 
     /// What the time alone changes by `now`: flushes that are due, then holds that
-    /// have ended, at most `limit` targets (at least 1) in one go. Commit it all,
-    /// and plan again until it is empty.
+    /// have ended, at most `limit` targets in one go. Commit it all, and plan again
+    /// until it is empty.
     ///
     /// Serve the requests that wait first: one may be the stop that a flush waits for.
+    #[must_use = "a plan changes nothing until it is committed"]
     pub fn plan_due(&self, now: i64, limit: usize) -> Vec<Change> {
+        let limit = limit.max(1);
         for (holder, jail) in &self.jails {
             if let Some(flush) = jail.due(now) {
                 return self.plan_flushed(holder, flush, now, limit);

@@ -146,17 +146,29 @@ impl Bans {
         Ok(())
     }
 
-    /// Takes in a flush as the store had it. The daemon may have missed the stop
-    /// that it was part of, so it waits for the whole `window` (s) again.
-    pub fn restore_flush(&mut self, holder: &Arc<str>, window: i64, now: i64) {
+    /// Takes in a flush that was asked for `at` a time, as the store had it; the
+    /// holds come first. The daemon may have missed the stop that it was part of,
+    /// so it waits for the whole `window` (s) again.
+    pub fn restore_flush(&mut self, holder: &Arc<str>, at: i64, window: i64, now: i64) {
         let edit = JailEdit {
             holder: Arc::clone(holder),
             kind: JailEditKind::Flush {
-                at: now,
+                at,
                 due: due(window, now),
             },
         };
-        edit.apply(self.jails.entry(Arc::clone(holder)).or_default());
+        let jail = self.jails.entry(Arc::clone(holder)).or_default();
+        edit.apply(jail);
+        // What was banned between the flush and the restart is known by its beginning.
+        let id = self.names.find(holder);
+        let later = self.entries.iter().filter(|(_, entry)| {
+            entry
+                .holds()
+                .any(|kept| Some(kept.holder) == id && kept.since >= at)
+        });
+        if let Some(flush) = &mut jail.pending {
+            flush.spared.extend(later.map(|(target, _)| *target));
+        }
     }
 
     /// Notes how many offences the store has counted of a banned target.

@@ -60,14 +60,16 @@ fn stored(row: &Row<'_>, names: &mut HashSet<Arc<str>>) -> rusqlite::Result<Stor
     })
 }
 
-fn flushes(store: &Store) -> Result<Vec<Arc<str>>, StoreError> {
+fn flushes(store: &Store) -> Result<Vec<(Arc<str>, i64)>, StoreError> {
     let failed = |source| StoreError::sqlite(&store.path, "read the flushes", source);
     let mut query = store
         .connection
-        .prepare_cached("SELECT holder FROM flushes")
+        .prepare_cached("SELECT holder, at FROM flushes")
         .map_err(failed)?;
-    let holders = query.query_map([], |row| row.get(0)).map_err(failed)?;
-    holders.collect::<Result<_, _>>().map_err(failed)
+    let flushes = query
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .map_err(failed)?;
+    flushes.collect::<Result<_, _>>().map_err(failed)
 }
 
 pub(super) fn offences(store: &Store, target: &Target) -> Result<u32, StoreError> {
@@ -94,7 +96,7 @@ pub(super) fn commit<'a>(
 ) -> Result<Vec<(Target, u32)>, StoreError> {
     let Store { path, connection } = store;
     let mut done = 0;
-    let mut commit = || {
+    let commit = || {
         let transaction = Transaction::new(connection, TransactionBehavior::Immediate)?;
         let mut counted = Vec::new();
         {

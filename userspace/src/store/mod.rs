@@ -52,8 +52,9 @@ pub struct Loaded {
     pub settings: Settings,
     /// Networks that `nicban allow add` added.
     pub allowed: Vec<IpNet>,
-    /// Jails whose flush was neither carried out nor claimed by a stop.
-    pub flushes: Vec<Arc<str>>,
+    /// Jails whose flush was neither carried out nor claimed by a stop, and when
+    /// each asked for it.
+    pub flushes: Vec<(Arc<str>, i64)>,
     /// Holds that were given out.
     pub holds: u64,
 }
