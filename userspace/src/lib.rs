@@ -1,4 +1,14 @@
 //! nicban bans at the NIC: the daemon and what it is made of.
+#![deny(unsafe_code)]
 
+pub mod allow;
+pub mod bans;
+pub mod clock;
+pub mod config;
+pub mod engine;
+pub mod host;
 pub mod nacl;
+pub mod rank;
+pub mod store;
+pub mod target;
 pub mod xdp;

@@ -1,3 +1,4 @@
 //! The second tier: the few deny slots of the subnet's network ACL.
 
 pub mod acl;
+pub mod ledger;

@@ -1,0 +1,145 @@
+//! Networks that are never dropped, whatever bans them.
+
+use std::collections::BTreeMap;
+
+use ipnet::IpNet;
+use nicban_protocol::AllowOrigin;
+
+/// A network that is never dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allow {
+    /// The network, its host bits cleared.
+    pub network: IpNet,
+    /// Where it comes from.
+    pub origin: AllowOrigin,
+    /// The first second in which it is no longer allowed, since the Unix epoch;
+    /// `None` has no end.
+    pub until: Option<i64>,
+}
+
+/// All of them. A network may come from several origins, and is allowed as long
+/// as one of them says so.
+#[derive(Debug, Clone, Default)]
+pub struct AllowList(BTreeMap<(IpNet, u8), Allow>);
+
+/// Tells the origins of one network apart.
+const fn rank(origin: AllowOrigin) -> u8 {
+    match origin {
+        AllowOrigin::Host => 0,
+        AllowOrigin::Config => 1,
+        AllowOrigin::Operator => 2,
+        AllowOrigin::SshPeer => 3,
+    }
+}
+
+impl AllowList {
+    /// Adds a network, or replaces the end of the one that the same origin gave.
+    /// Tells whether that changed anything.
+    pub fn insert(&mut self, allow: Allow) -> bool {
+        let allow = Allow {
+            network: allow.network.trunc(),
+            ..allow
+        };
+        let key = (allow.network, rank(allow.origin));
+        self.0.insert(key, allow) != Some(allow)
+    }
+
+    /// Takes away what one origin gave. Tells whether it was there.
+    pub fn remove(&mut self, network: IpNet, origin: AllowOrigin) -> bool {
+        self.0.remove(&(network.trunc(), rank(origin))).is_some()
+    }
+
+    /// Takes away what has ended by `now`, in seconds since the Unix epoch.
+    pub fn expire(&mut self, now: i64) -> Vec<Allow> {
+        self.0
+            .extract_if(.., |_, allow| allow.until.is_some_and(|until| until <= now))
+            .map(|(_, allow)| allow)
+            .collect()
+    }
+
+    /// When the next one ends, in seconds since the Unix epoch.
+    pub fn next_deadline(&self) -> Option<i64> {
+        self.iter().filter_map(|allow| allow.until).min()
+    }
+
+    /// Whether some origin names exactly this network.
+    pub fn names(&self, network: IpNet) -> bool {
+        self.iter().any(|allow| allow.network == network.trunc())
+    }
+
+    /// The widest entry that covers all of `given` at `now`: banning it would be
+    /// without effect, and is refused. A network that merely contains an allowed
+    /// address may be banned; the address itself still passes.
+    ///
+    /// A single IPv6 address is banned by its network, so ask about the address
+    /// as it was given.
+    pub fn covering(&self, given: IpNet, now: i64) -> Option<&Allow> {
+        self.iter()
+            .filter(|allow| allow.until.is_none_or(|until| now < until))
+            .filter(|allow| allow.network.contains(&given))
+            .min_by_key(|allow| allow.network.prefix_len())
+    }
+
+    /// All entries, in the order of the networks.
+    pub fn iter(&self) -> impl Iterator<Item = &Allow> {
+        self.0.values()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::target::{Ipv6Prefix, Target};
+
+    fn allow(network: &str, origin: AllowOrigin, until: Option<i64>) -> Allow {
+        Allow {
+            network: network.parse().unwrap(),
+            origin,
+            until,
+        }
+    }
+
+    fn covered(list: &AllowList, text: &str, now: i64) -> bool {
+        let asked = Target::parse(text, Ipv6Prefix::default()).unwrap();
+        list.covering(asked.given, now).is_some()
+    }
+
+    #[test]
+    fn an_address_within_is_covered_and_a_network_around_is_not() {
+        let mut list = AllowList::default();
+        list.insert(allow("198.51.100.0/24", AllowOrigin::Config, None));
+        list.insert(allow("2001:db8::5/128", AllowOrigin::Host, None));
+        assert!(covered(&list, "198.51.100.9", 0));
+        assert!(covered(&list, "198.51.100.0/25", 0));
+        assert!(covered(&list, "198.51.100.0/24", 0));
+        assert!(!covered(&list, "198.51.0.0/16", 0));
+        assert!(!covered(&list, "192.0.2.1", 0));
+        assert!(covered(&list, "2001:db8::5", 0));
+        assert!(!covered(&list, "2001:db8::6", 0));
+    }
+
+    #[test]
+    fn an_entry_ends() {
+        let mut list = AllowList::default();
+        list.insert(allow("192.0.2.1/32", AllowOrigin::SshPeer, Some(100)));
+        assert_eq!(list.next_deadline(), Some(100));
+        assert!(covered(&list, "192.0.2.1", 99));
+        assert!(!covered(&list, "192.0.2.1", 100));
+        assert!(list.expire(99).is_empty());
+        assert_eq!(list.expire(100).len(), 1);
+        assert_eq!(list.next_deadline(), None);
+    }
+
+    #[test]
+    fn one_origin_does_not_take_away_what_another_gave() {
+        let mut list = AllowList::default();
+        let network = "192.0.2.0/24".parse().unwrap();
+        assert!(list.insert(allow("192.0.2.0/24", AllowOrigin::Config, None)));
+        assert!(list.insert(allow("192.0.2.7/24", AllowOrigin::Operator, None)));
+        assert!(!list.insert(allow("192.0.2.0/24", AllowOrigin::Operator, None)));
+        assert!(list.remove(network, AllowOrigin::Operator));
+        assert!(!list.remove(network, AllowOrigin::Operator));
+        assert!(list.names(network));
+        assert!(covered(&list, "192.0.2.9", 0));
+    }
+}
