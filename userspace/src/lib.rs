@@ -1,1 +1,8 @@
-//! x
+//! nicban bans at the NIC: XDP on the host, the network ACL at the subnet.
+//!
+//! The daemon and the operator's commands are one binary, `nicban`; this
+//! library is what both are made of.
+#![deny(unsafe_code)]
+
+pub mod config;
+pub mod nacl;
