@@ -39,8 +39,8 @@ impl Default for Daemon {
     }
 }
 
-/// Permission bits of a socket: never writable by everyone without `socket_group`
-/// and `users` being asked, as the daemon checks the peer's credentials too.
+/// Permission bits of a socket. They are the first gate; the peer's credentials
+/// are the second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SocketMode(u32);
 

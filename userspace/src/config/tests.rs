@@ -95,7 +95,7 @@ fn every_kind_of_value_is_read() {
     assert_eq!(config.xdp.mode, Mode::Observe);
     assert_eq!(config.xdp.attach, AttachPreference::Native);
     assert_eq!(config.xdp.max_bans.get(), 2_000_000);
-    assert_eq!(config.xdp.expiry_grace, Duration::from_secs(5400));
+    assert_eq!(config.xdp.expiry_grace, Duration::from_mins(90));
     assert_eq!(config.allow.networks[0].to_string(), "192.0.2.1/32");
     assert_eq!(config.nacl.enabled, NaclEnabled::Off);
     assert_eq!(
