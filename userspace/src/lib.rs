@@ -1,5 +1,5 @@
 //! nicban bans at the NIC: the daemon and what it is made of.
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 
 pub mod allow;
 pub mod bans;

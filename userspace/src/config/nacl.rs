@@ -1,0 +1,259 @@
+//! `[nacl]`: the tier at the subnet.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::reader::Section;
+use super::{Bounded, values};
+use crate::nacl::acl::{DEFAULT_QUOTA, Direction, HIGHEST_QUOTA, RULE_NUMBERS};
+
+/// Entries that AWS allows for each direction and family of a NACL.
+pub type Quota = Bounded<1, HIGHEST_QUOTA>;
+
+/// `[nacl]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Nacl {
+    /// Whether to use the tier.
+    pub enabled: NaclEnabled,
+    /// The rule lists to write to: at least one, in order, each once.
+    pub directions: Vec<Direction>,
+    /// Entries that AWS allows for each direction and family, the default deny counted.
+    pub quota: Quota,
+    /// The rule numbers that nicban may use.
+    pub rule_numbers: RuleNumbers,
+    /// How long an offender keeps a slot at the least: 30 s to 24 h.
+    pub min_term: Duration,
+    /// How long a term grows by doubling: `min_term` to 7 days.
+    pub longest_term: Duration,
+    /// A challenger's rate must be so many times the incumbent's: 1 to 100.
+    pub margin: f64,
+    /// How long until the rate of an incumbent, which no one can measure, counts
+    /// half: 1 min to 24 h.
+    pub blind_half_life: Duration,
+    /// The least rate of a challenger, in packets/s: 0 to 1,000,000.
+    pub min_rate: f64,
+    /// Between two looks at the NACLs: 5 s to 1 h.
+    pub observe_every: Duration,
+    /// To what that grows while AWS fails: `observe_every` to 24 h.
+    pub observe_at_most: Duration,
+    /// API calls that may be made at once: 1 to 50.
+    pub calls_burst: u32,
+    /// API calls per second in the long run: 0.01 to 5.
+    pub calls_per_second: f64,
+    /// The Region; `None` asks the instance metadata service.
+    pub region: Option<Region>,
+}
+
+impl Default for Nacl {
+    fn default() -> Self {
+        Self {
+            enabled: NaclEnabled::Auto,
+            directions: vec![Direction::Ingress],
+            quota: Quota::of::<DEFAULT_QUOTA>(),
+            rule_numbers: RuleNumbers { first: 1, last: 99 },
+            min_term: Duration::from_mins(5),
+            longest_term: Duration::from_hours(2),
+            margin: 2.0,
+            blind_half_life: Duration::from_mins(15),
+            min_rate: 1.0,
+            observe_every: Duration::from_mins(1),
+            observe_at_most: Duration::from_mins(15),
+            calls_burst: 10,
+            calls_per_second: 0.5,
+            region: None,
+        }
+    }
+}
+
+/// Whether to use the tier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NaclEnabled {
+    /// Where the instance metadata service answers.
+    Auto,
+    /// Always: its absence is trouble that `status` shows.
+    On,
+    /// Never.
+    Off,
+}
+
+/// A range of rule numbers within 1 to 32766.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RuleNumbers {
+    first: u16,
+    last: u16,
+}
+
+impl RuleNumbers {
+    /// The numbers, never empty.
+    pub const fn range(self) -> RangeInclusive<u16> {
+        self.first..=self.last
+    }
+}
+
+impl fmt::Display for RuleNumbers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.first, self.last)
+    }
+}
+
+impl FromStr for RuleNumbers {
+    type Err = String;
+
+    fn from_str(written: &str) -> Result<Self, String> {
+        let number = |part: &str| {
+            part.trim()
+                .parse()
+                .ok()
+                .filter(|n| RULE_NUMBERS.contains(n))
+        };
+        written
+            .split_once('-')
+            .and_then(|(first, last)| Some((number(first)?, number(last)?)))
+            .filter(|(first, last)| first <= last)
+            .map(|(first, last)| Self { first, last })
+            .ok_or_else(|| {
+                format!(
+                    "a range in quotes within \"{}-{}\", such as \"1-99\"",
+                    RULE_NUMBERS.start(),
+                    RULE_NUMBERS.end()
+                )
+            })
+    }
+}
+
+/// An AWS Region's name, such as `eu-central-1`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Region(String);
+
+impl Region {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Region {
+    type Err = String;
+
+    fn from_str(written: &str) -> Result<Self, String> {
+        // The name becomes part of a host's name, and needs to be no more than one label of it.
+        let sound = (1..=32).contains(&written.len())
+            && written.split('-').all(|part| !part.is_empty())
+            && written
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+        if sound {
+            Ok(Self(written.to_owned()))
+        } else {
+            Err("a Region's name in quotes, such as \"eu-central-1\"".to_owned())
+        }
+    }
+}
+
+impl Nacl {
+    pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
+        let default = Self::default();
+        let minute = Duration::from_mins(1);
+        let day = Duration::from_hours(24);
+        let nacl = Self {
+            enabled: section.get(
+                "enabled",
+                default.enabled,
+                values::word(&[
+                    ("auto", NaclEnabled::Auto),
+                    ("on", NaclEnabled::On),
+                    ("off", NaclEnabled::Off),
+                ]),
+            ),
+            directions: section.get("directions", default.directions, directions),
+            quota: section.get("quota", default.quota, Quota::parse),
+            rule_numbers: section.get(
+                "rule_numbers",
+                default.rule_numbers,
+                values::parsed("a range in quotes, such as \"1-99\""),
+            ),
+            min_term: section.get(
+                "min_term",
+                default.min_term,
+                values::duration(Duration::from_secs(30)..=day),
+            ),
+            longest_term: section.get(
+                "longest_term",
+                default.longest_term,
+                values::duration(Duration::from_secs(30)..=7 * day),
+            ),
+            margin: section.get("margin", default.margin, values::number(1.0..=100.0)),
+            blind_half_life: section.get(
+                "blind_half_life",
+                default.blind_half_life,
+                values::duration(minute..=day),
+            ),
+            min_rate: section.get("min_rate", default.min_rate, values::number(0.0..=1e6)),
+            observe_every: section.get(
+                "observe_every",
+                default.observe_every,
+                values::duration(Duration::from_secs(5)..=60 * minute),
+            ),
+            observe_at_most: section.get(
+                "observe_at_most",
+                default.observe_at_most,
+                values::duration(Duration::from_secs(5)..=day),
+            ),
+            calls_burst: section.get("calls_burst", default.calls_burst, values::integer(1..=50)),
+            calls_per_second: section.get(
+                "calls_per_second",
+                default.calls_per_second,
+                values::number(0.01..=5.0),
+            ),
+            region: section.get("region", None, |value| {
+                values::parsed("a Region's name in quotes")(value).map(Some)
+            }),
+        };
+        nacl.check_order(section);
+        nacl
+    }
+
+    fn check_order(&self, section: &mut Section<'_, '_>) {
+        let mut ascending = |low: (&str, Duration), high: (&'static str, Duration)| {
+            if low.1 > high.1 {
+                section.conflict(
+                    high.0,
+                    format!(
+                        "{} is shorter than {}, {}",
+                        humantime::format_duration(high.1),
+                        low.0,
+                        humantime::format_duration(low.1)
+                    ),
+                );
+            }
+        };
+        ascending(
+            ("min_term", self.min_term),
+            ("longest_term", self.longest_term),
+        );
+        ascending(
+            ("observe_every", self.observe_every),
+            ("observe_at_most", self.observe_at_most),
+        );
+    }
+}
+
+fn directions(value: &toml::de::DeValue<'_>) -> Result<Vec<Direction>, String> {
+    let direction = values::word(&[
+        ("ingress", Direction::Ingress),
+        ("egress", Direction::Egress),
+    ]);
+    let mut directions = values::list("\"ingress\" and \"egress\"", direction)(value)?;
+    directions.sort();
+    directions.dedup();
+    if directions.is_empty() {
+        return Err(
+            "at least one of \"ingress\" and \"egress\"; to do without the tier set \
+             enabled = \"off\""
+                .to_owned(),
+        );
+    }
+    Ok(directions)
+}
