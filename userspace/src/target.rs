@@ -99,6 +99,27 @@ pub enum Place {
 }
 
 impl Place {
+    /// The key of a network without host bits: an IPv4 address and an IPv6 network
+    /// of the length `prefix` stand in a hash map, all else in a trie.
+    pub const fn of(network: IpNet, prefix: Ipv6Prefix) -> Self {
+        match network {
+            IpNet::V4(network) if network.prefix_len() == 32 => {
+                Self::HashV4(network.addr().octets())
+            }
+            IpNet::V4(network) => Self::TrieV4 {
+                network: network.addr().octets(),
+                bits: network.prefix_len(),
+            },
+            IpNet::V6(network) if network.prefix_len() == prefix.bits() => {
+                Self::HashV6(network.addr().octets())
+            }
+            IpNet::V6(network) => Self::TrieV6 {
+                network: network.addr().octets(),
+                bits: network.prefix_len(),
+            },
+        }
+    }
+
     /// The map.
     pub const fn map(self) -> Map {
         match self {
@@ -242,22 +263,7 @@ impl Target {
 
     /// Its key in the kernel, where single IPv6 addresses are banned at `prefix`.
     pub const fn place(&self, prefix: Ipv6Prefix) -> Place {
-        match self.0 {
-            IpNet::V4(network) if network.prefix_len() == 32 => {
-                Place::HashV4(network.addr().octets())
-            }
-            IpNet::V4(network) => Place::TrieV4 {
-                network: network.addr().octets(),
-                bits: network.prefix_len(),
-            },
-            IpNet::V6(network) if network.prefix_len() == prefix.bits() => {
-                Place::HashV6(network.addr().octets())
-            }
-            IpNet::V6(network) => Place::TrieV6 {
-                network: network.addr().octets(),
-                bits: network.prefix_len(),
-            },
-        }
+        Place::of(self.0, prefix)
     }
 
     /// The map of [`Self::place`].

@@ -31,7 +31,7 @@ pub use metrics::{Loopback, Metrics};
 pub use nacl::{Nacl, NaclEnabled, Quota, Region, RuleNumbers};
 pub use principal::{Group, PrincipalError, User};
 pub use rank::Rank;
-pub use xdp::{AttachPreference, InterfaceName, InvalidName, Ipv6Prefix, MapSize, ProgramLog, Xdp};
+pub use xdp::{InterfaceName, InvalidName, MapSize, Xdp};
 
 use reader::{Reader, Section};
 

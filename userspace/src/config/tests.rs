@@ -4,7 +4,9 @@ use std::time::Duration;
 use nicban_protocol::Mode;
 use proptest::prelude::*;
 
-use super::{AttachPreference, Config, ConfigError, NaclEnabled, User, read};
+use crate::xdp::Attach;
+
+use super::{Config, ConfigError, NaclEnabled, User, read};
 use crate::nacl::acl::Direction;
 
 const EXAMPLE: &str = include_str!("../../../packaging/nicban.toml");
@@ -93,7 +95,7 @@ fn every_kind_of_value_is_read() {
     );
     assert_eq!(config.xdp.interfaces.len(), 2);
     assert_eq!(config.xdp.mode, Mode::Observe);
-    assert_eq!(config.xdp.attach, AttachPreference::Native);
+    assert_eq!(config.xdp.attach, Attach::Native);
     assert_eq!(config.xdp.max_bans.get(), 2_000_000);
     assert_eq!(config.xdp.expiry_grace, Duration::from_mins(90));
     assert_eq!(config.allow.networks[0].to_string(), "192.0.2.1/32");

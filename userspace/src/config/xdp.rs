@@ -10,12 +10,11 @@ use thiserror::Error;
 
 use super::reader::Section;
 use super::{Bounded, values};
+use crate::target::Ipv6Prefix;
+use crate::xdp::{Attach, ProgramLog};
 
 /// Entries of a map: 1 to 16 Mi.
 pub type MapSize = Bounded<1, 16_777_216>;
-
-/// Bits of an IPv6 address that are banned together.
-pub type Ipv6Prefix = Bounded<32, 64>;
 
 /// `[xdp]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +27,7 @@ pub struct Xdp {
     /// enforce` has said otherwise since.
     pub mode: Mode,
     /// Where in the receive path to attach.
-    pub attach: AttachPreference,
+    pub attach: Attach,
     /// Addresses that can be banned at a time, for each family.
     pub max_bans: MapSize,
     /// Networks that can be banned at a time, for each family, and as many allowed.
@@ -49,43 +48,15 @@ impl Default for Xdp {
             interfaces: Vec::new(),
             pin_dir: PathBuf::from("/sys/fs/bpf/nicban"),
             mode: Mode::Enforce,
-            attach: AttachPreference::Auto,
+            attach: Attach::Auto,
             max_bans: MapSize::of::<1_048_576>(),
             max_nets: MapSize::of::<16_384>(),
             max_offenders: MapSize::of::<65_536>(),
-            ipv6_prefix: Ipv6Prefix::of::<64>(),
+            ipv6_prefix: Ipv6Prefix::default(),
             expiry_grace: Duration::from_mins(10),
             program_log: ProgramLog::Off,
         }
     }
-}
-
-/// Where in the receive path to attach.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AttachPreference {
-    /// In the driver where it can, else generic with a warning.
-    Auto,
-    /// In the driver or not at all.
-    Native,
-    /// After the kernel has built the packet, whatever the driver can.
-    Generic,
-}
-
-/// The least severe line that the XDP program logs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ProgramLog {
-    /// Nothing, and at no cost.
-    Off,
-    /// Errors.
-    Error,
-    /// And warnings.
-    Warn,
-    /// And what happens.
-    Info,
-    /// And details.
-    Debug,
-    /// And every packet.
-    Trace,
 }
 
 /// The name of a network interface that the kernel would accept.
@@ -153,15 +124,22 @@ impl Xdp {
                 "attach",
                 default.attach,
                 values::word(&[
-                    ("auto", AttachPreference::Auto),
-                    ("native", AttachPreference::Native),
-                    ("generic", AttachPreference::Generic),
+                    ("auto", Attach::Auto),
+                    ("native", Attach::Native),
+                    ("generic", Attach::Generic),
                 ]),
             ),
             max_bans: section.get("max_bans", default.max_bans, MapSize::parse),
             max_nets: section.get("max_nets", default.max_nets, MapSize::parse),
             max_offenders: section.get("max_offenders", default.max_offenders, MapSize::parse),
-            ipv6_prefix: section.get("ipv6_prefix", default.ipv6_prefix, Ipv6Prefix::parse),
+            ipv6_prefix: section.get("ipv6_prefix", default.ipv6_prefix, |value| {
+                let (shortest, longest) = Ipv6Prefix::RANGE.into_inner();
+                let bits = values::integer(shortest.into()..=longest.into())(value)?;
+                u8::try_from(bits)
+                    .ok()
+                    .and_then(Ipv6Prefix::new)
+                    .ok_or_else(|| format!("{shortest} to {longest} bits"))
+            }),
             expiry_grace: section.get(
                 "expiry_grace",
                 default.expiry_grace,

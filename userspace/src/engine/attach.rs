@@ -120,11 +120,6 @@ impl Engine {
         self.attachments.rows(&self.wanted(), now)
     }
 
-    /// Whether anything is attached.
-    pub(super) fn is_detached(&self) -> bool {
-        self.attachments.detached
-    }
-
     /// Interfaces that the program should be attached to.
     fn wanted(&self) -> Vec<String> {
         if !self.config.interfaces.is_empty() {

@@ -105,9 +105,9 @@ impl Engine {
                 ),
             );
         }
-        for jail in &loaded.flushes {
+        for (jail, asked) in &loaded.flushes {
             self.bans
-                .restore_flush(jail, self.config.flush_window, now.seconds());
+                .restore_flush(jail, *asked, self.config.flush_window, now.seconds());
         }
         self.mode = loaded.settings.mode.unwrap_or(self.config.mode);
         self.restore_allowed(&loaded)?;

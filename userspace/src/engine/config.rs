@@ -7,10 +7,10 @@ use nicban_protocol::Mode;
 
 use crate::{
     bans::Limits,
-    config::{AttachPreference, Config},
+    config::Config,
     rank::RankConfig,
     target::Ipv6Prefix,
-    xdp::{Attach, LoadOptions, ProgramLog},
+    xdp::{Attach, LoadOptions},
 };
 
 /// The engine's part of the configuration, in the engine's types.
@@ -40,4 +40,48 @@ pub struct EngineConfig {
     pub limits: Limits,
     /// The length at which single IPv6 addresses are banned.
     pub ipv6_prefix: Ipv6Prefix,
+}
+
+impl From<&Config> for EngineConfig {
+    fn from(config: &Config) -> Self {
+        let Config { xdp, daemon, .. } = config;
+        let max_bans = xdp.max_bans.get();
+        let max_nets = xdp.max_nets.get();
+        Self {
+            load: LoadOptions {
+                pin_dir: xdp.pin_dir.clone(),
+                max_bans,
+                max_nets,
+                max_offenders: xdp.max_offenders.get(),
+                ipv6_prefix: xdp.ipv6_prefix,
+                log: xdp.program_log,
+            },
+            interfaces: xdp.interfaces.iter().map(ToString::to_string).collect(),
+            attach: xdp.attach,
+            mode: xdp.mode,
+            state_dir: daemon.state_dir.clone(),
+            grace: xdp.expiry_grace,
+            flush_window: whole_seconds(config.fail2ban.flush_hold),
+            allow: config.allow.networks.clone(),
+            rank: RankConfig {
+                half_life: config.rank.half_life,
+                warm_up: RankConfig::default().warm_up.min(config.rank.half_life),
+                ..RankConfig::default()
+            },
+            tick: config.rank.tick,
+            limits: Limits {
+                hash_v4: max_bans as usize,
+                hash_v6: max_bans as usize,
+                trie_v4: max_nets as usize,
+                trie_v6: max_nets as usize,
+            },
+            ipv6_prefix: xdp.ipv6_prefix,
+        }
+    }
+}
+
+/// Rounded up: a flush must not be carried out before the stop could come.
+fn whole_seconds(span: Duration) -> i64 {
+    let seconds = span.as_secs() + u64::from(span.subsec_nanos() > 0);
+    i64::try_from(seconds).unwrap_or(i64::MAX)
 }

@@ -21,7 +21,7 @@ use std::{sync::Arc, thread};
 use tokio::sync::{mpsc, watch};
 use tracing::error;
 
-pub use attach::Attachments;
+pub use attach::{Attachments, detached_marker, set_detached};
 pub use boot::EngineError;
 pub use config::EngineConfig;
 pub use message::{EngineHandle, Market, Message};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use nicban_protocol::{AttachMode, Attachment, BanRow, FamilyCounters, Fill, Mode};
 
 use super::Engine;
-use crate::{clock::Now, target::Map};
+use crate::{clock::Now, target::Map, xdp::map_name};
 
 /// The engine's state at one moment.
 #[derive(Debug, Clone, Default)]
@@ -62,13 +62,8 @@ impl Engine {
     fn fill(&self) -> Vec<Fill> {
         use nicban_ebpf::abi::maps;
         let bans = Map::ALL.map(|map| {
-            let name = match map {
-                Map::HashV4 => maps::BANS_V4,
-                Map::HashV6 => maps::BANS_V6,
-                Map::TrieV4 => maps::NETS_V4,
-                Map::TrieV6 => maps::NETS_V6,
-            };
-            (name, self.bans.used(map), self.bans.limits().of(map))
+            let capacity = self.bans.limits().of(map);
+            (map_name(map), self.bans.used(map), capacity)
         });
         let offenders = self.config.load.max_offenders as usize;
         let [hits_v4, hits_v6] = self.tally.counters;

@@ -9,7 +9,7 @@ use std::{
 
 use ipnet::IpNet;
 use nicban_protocol::{BanRow, FamilyCounters};
-use tracing::{info, warn};
+use tracing::info;
 
 use super::{Engine, Market, batch::Batch, words};
 use crate::{

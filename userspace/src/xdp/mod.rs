@@ -14,4 +14,4 @@ pub use counters::Counters;
 pub use error::XdpError;
 pub use links::{Attach, Keep, Links, Replaced, detach_pinned};
 pub use object::{LoadOptions, Loaded, ProgramLog, load};
-pub use tables::Tables;
+pub use tables::{Tables, map_name};

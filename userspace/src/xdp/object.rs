@@ -9,6 +9,8 @@ use aya::{Ebpf, EbpfLoader, maps::MapInfo, programs::Xdp};
 use nicban_ebpf::abi::{self, maps};
 use tracing::warn;
 
+use crate::target::Ipv6Prefix;
+
 use super::{XdpError, counters::Counters, links::Links, tables::Tables};
 
 /// The compiled program, in this binary.
@@ -25,20 +27,29 @@ pub struct LoadOptions {
     pub max_nets: u32,
     /// Entries of each of `hits_v4` and `hits_v6`.
     pub max_offenders: u32,
-    /// The length in bits at which an IPv6 address is banned, 32 to 64.
-    pub ipv6_prefix: u8,
+    /// The length at which an IPv6 address is banned.
+    pub ipv6_prefix: Ipv6Prefix,
     /// What the program itself logs.
     pub log: ProgramLog,
 }
 
-/// The program's own log level, with `aya_log`'s numbers. What is above it, the
-/// verifier takes out of the program.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The least severe line that the program itself logs, with `aya_log`'s numbers.
+/// What is below it, the verifier takes out of the program. It logs each drop at
+/// [`ProgramLog::Debug`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ProgramLog {
-    /// Nothing, at no cost.
+    /// Nothing, and at no cost.
     Off = 0,
-    /// Each drop: for debugging on a quiet machine only.
+    /// Errors.
+    Error = 1,
+    /// And warnings.
+    Warn = 2,
+    /// And what happens.
+    Info = 3,
+    /// And details.
     Debug = 4,
+    /// And every packet.
+    Trace = 5,
 }
 
 /// The program, loaded but not attached anywhere yet.

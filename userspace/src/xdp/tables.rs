@@ -13,6 +13,7 @@ use nicban_ebpf::abi::{
 use nicban_protocol::Mode;
 
 use super::{LoadOptions, XdpError};
+use crate::target::{self, Ipv6Prefix, Place};
 
 /// Insert or overwrite (`BPF_ANY` in include/uapi/linux/bpf.h).
 const ANY: u64 = 0;
@@ -27,46 +28,16 @@ pub struct Tables {
     allow_v6: LpmTrie<MapData, AddressV6, Allow>,
     settings: Array<MapData, Settings>,
     current: Settings,
-    ipv6_prefix: u8,
+    ipv6_prefix: Ipv6Prefix,
 }
 
-/// Where a ban is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BanKey {
-    /// In `bans_v4`.
-    AddressV4(AddressV4),
-    /// In `bans_v6`.
-    NetworkV6(NetworkV6),
-    /// In `nets_v4`.
-    NetV4(Ipv4Net),
-    /// In `nets_v6`.
-    NetV6(Ipv6Net),
-}
-
-impl BanKey {
-    /// The map's name.
-    pub const fn map(&self) -> &'static str {
-        match self {
-            Self::AddressV4(_) => maps::BANS_V4,
-            Self::NetworkV6(_) => maps::BANS_V6,
-            Self::NetV4(_) => maps::NETS_V4,
-            Self::NetV6(_) => maps::NETS_V6,
-        }
-    }
-}
-
-/// Where a ban on `network` is kept: an IPv4 address and an IPv6 network of the
-/// configured length in a hash map, all else in a trie.
-pub fn key_of(network: &IpNet, ipv6_prefix: u8) -> BanKey {
-    match network {
-        IpNet::V4(net) if net.prefix_len() == 32 => BanKey::AddressV4(AddressV4 {
-            address: net.network().octets(),
-        }),
-        IpNet::V6(net) if net.prefix_len() == ipv6_prefix => BanKey::NetworkV6(NetworkV6 {
-            network: upper_half(net.network()),
-        }),
-        IpNet::V4(net) => BanKey::NetV4(net.trunc()),
-        IpNet::V6(net) => BanKey::NetV6(net.trunc()),
+/// The name of a kernel map of bans.
+pub const fn map_name(map: target::Map) -> &'static str {
+    match map {
+        target::Map::HashV4 => maps::BANS_V4,
+        target::Map::HashV6 => maps::BANS_V6,
+        target::Map::TrieV4 => maps::NETS_V4,
+        target::Map::TrieV6 => maps::NETS_V6,
     }
 }
 
@@ -88,7 +59,7 @@ impl Tables {
             .get(&0, 0)
             .map_err(failed("read", maps::SETTINGS, &0))?;
         let mask = u64::MAX
-            .checked_shl(64 - u32::from(options.ipv6_prefix))
+            .checked_shl(64 - u32::from(options.ipv6_prefix.bits()))
             .unwrap_or(0);
         tables.current.ipv6_mask = mask.to_be_bytes();
         tables.current.event_mask = EVENTS_OFF;
@@ -102,44 +73,44 @@ impl Tables {
     /// Puts a ban in, or moves its end. `expires_at` is in ns of `CLOCK_BOOTTIME`;
     /// 0 = never.
     pub fn put(&mut self, network: &IpNet, expires_at: u64) -> Result<(), XdpError> {
-        let key = key_of(network, self.ipv6_prefix);
+        let place = Place::of(network.trunc(), self.ipv6_prefix);
         let ban = Ban { expires_at };
-        match key {
-            BanKey::AddressV4(address) => self.bans_v4.insert(address, ban, ANY),
-            BanKey::NetworkV6(network) => self.bans_v6.insert(network, ban, ANY),
-            BanKey::NetV4(net) => {
-                let key = trie_v4(net);
+        match place {
+            Place::HashV4(address) => self.bans_v4.insert(AddressV4 { address }, ban, ANY),
+            Place::HashV6(address) => self.bans_v6.insert(upper_half(address), ban, ANY),
+            Place::TrieV4 { network, bits } => {
+                let key = trie_v4(network, bits);
                 if !holds(&self.nets_v4, &key) {
                     self.announce(|settings| settings.nets_v4 += 1)?;
                 }
-                self.nets_v4.insert(&key, net_ban(expires_at, net.prefix_len()), ANY)
+                self.nets_v4.insert(&key, net_ban(expires_at, bits), ANY)
             }
-            BanKey::NetV6(net) => {
-                let key = trie_v6(net);
+            Place::TrieV6 { network, bits } => {
+                let key = trie_v6(network, bits);
                 if !holds(&self.nets_v6, &key) {
                     self.announce(|settings| settings.nets_v6 += 1)?;
                 }
-                self.nets_v6.insert(&key, net_ban(expires_at, net.prefix_len()), ANY)
+                self.nets_v6.insert(&key, net_ban(expires_at, bits), ANY)
             }
         }
-        .map_err(|source| full_or_failed("put", key.map(), network, source))
+        .map_err(|source| full_or_failed("put", map_name(place.map()), network, source))
     }
 
     /// Takes a ban out; one that is not in is no error.
     pub fn remove(&mut self, network: &IpNet) -> Result<(), XdpError> {
-        let key = key_of(network, self.ipv6_prefix);
-        let removed = match key {
-            BanKey::AddressV4(address) => self.bans_v4.remove(&address),
-            BanKey::NetworkV6(network) => self.bans_v6.remove(&network),
-            BanKey::NetV4(net) => self.nets_v4.remove(&trie_v4(net)),
-            BanKey::NetV6(net) => self.nets_v6.remove(&trie_v6(net)),
+        let place = Place::of(network.trunc(), self.ipv6_prefix);
+        let removed = match place {
+            Place::HashV4(address) => self.bans_v4.remove(&AddressV4 { address }),
+            Place::HashV6(address) => self.bans_v6.remove(&upper_half(address)),
+            Place::TrieV4 { network, bits } => self.nets_v4.remove(&trie_v4(network, bits)),
+            Place::TrieV6 { network, bits } => self.nets_v6.remove(&trie_v6(network, bits)),
         }
         .map(|()| true)
         .or_else(absent_is_fine)
-        .map_err(failed("remove", key.map(), network))?;
-        match key {
-            BanKey::NetV4(_) if removed => self.announce(|settings| settings.nets_v4 -= 1),
-            BanKey::NetV6(_) if removed => self.announce(|settings| settings.nets_v6 -= 1),
+        .map_err(failed("remove", map_name(place.map()), network))?;
+        match place {
+            Place::TrieV4 { .. } if removed => self.announce(|settings| settings.nets_v4 -= 1),
+            Place::TrieV6 { .. } if removed => self.announce(|settings| settings.nets_v6 -= 1),
             _ => Ok(()),
         }
     }
@@ -154,7 +125,7 @@ impl Tables {
         for entry in self.bans_v6.iter() {
             let (key, ban) = entry.map_err(failed("list", maps::BANS_V6, &"bans"))?;
             let upper = u128::from(u64::from_be_bytes(key.network)) << 64;
-            let net = net_v6(Ipv6Addr::from(upper), u32::from(self.ipv6_prefix));
+            let net = net_v6(Ipv6Addr::from(upper), u32::from(self.ipv6_prefix.bits()));
             bans.push((net, ban.expires_at));
         }
         for entry in self.nets_v4.iter() {
@@ -176,11 +147,11 @@ impl Tables {
         match network.trunc() {
             IpNet::V4(net) => {
                 self.announce(|settings| settings.allow_v4 += 1)?;
-                self.allow_v4.insert(&trie_v4(net), value, ANY)
+                self.allow_v4.insert(&net_key_v4(net), value, ANY)
             }
             IpNet::V6(net) => {
                 self.announce(|settings| settings.allow_v6 += 1)?;
-                self.allow_v6.insert(&trie_v6(net), value, ANY)
+                self.allow_v6.insert(&net_key_v6(net), value, ANY)
             }
         }
         .map_err(|source| full_or_failed("allow", allow_map(network), network, source))
@@ -189,8 +160,8 @@ impl Tables {
     /// Drop `network` again where it is banned; one that was not allowed is no error.
     pub fn disallow(&mut self, network: &IpNet) -> Result<(), XdpError> {
         match network.trunc() {
-            IpNet::V4(net) => self.allow_v4.remove(&trie_v4(net)),
-            IpNet::V6(net) => self.allow_v6.remove(&trie_v6(net)),
+            IpNet::V4(net) => self.allow_v4.remove(&net_key_v4(net)),
+            IpNet::V6(net) => self.allow_v6.remove(&net_key_v6(net)),
         }
         .map(|()| true)
         .or_else(absent_is_fine)
@@ -325,14 +296,20 @@ fn allow_map(network: &IpNet) -> &'static str {
     }
 }
 
-fn trie_v4(net: Ipv4Net) -> Key<AddressV4> {
-    let address = net.network().octets();
-    Key::new(u32::from(net.prefix_len()), AddressV4 { address })
+fn net_key_v4(net: Ipv4Net) -> Key<AddressV4> {
+    trie_v4(net.network().octets(), net.prefix_len())
 }
 
-fn trie_v6(net: Ipv6Net) -> Key<AddressV6> {
-    let address = net.network().octets();
-    Key::new(u32::from(net.prefix_len()), AddressV6 { address })
+fn net_key_v6(net: Ipv6Net) -> Key<AddressV6> {
+    trie_v6(net.network().octets(), net.prefix_len())
+}
+
+fn trie_v4(address: [u8; 4], bits: u8) -> Key<AddressV4> {
+    Key::new(u32::from(bits), AddressV4 { address })
+}
+
+fn trie_v6(address: [u8; 16], bits: u8) -> Key<AddressV6> {
+    Key::new(u32::from(bits), AddressV6 { address })
 }
 
 fn net_ban(expires_at: u64, prefix_len: u8) -> NetBan {
@@ -342,9 +319,10 @@ fn net_ban(expires_at: u64, prefix_len: u8) -> NetBan {
     }
 }
 
-fn upper_half(address: Ipv6Addr) -> [u8; 8] {
-    let octets = address.octets();
-    std::array::from_fn(|index| octets[index])
+fn upper_half(address: [u8; 16]) -> NetworkV6 {
+    NetworkV6 {
+        network: std::array::from_fn(|index| address[index]),
+    }
 }
 
 /// The kernel keeps lengths within the family's, so that clamping loses nothing.

@@ -1,0 +1,79 @@
+//! One connection: a request a line, an answer a line.
+
+use std::{io, time::Duration};
+
+use nicban_protocol::{LineError, Refusal, RefusalKind, Reply, Splitter, decode, encode};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::UnixStream,
+    sync::watch,
+    time::timeout,
+};
+use tracing::warn;
+
+use super::{Access, Dispatch};
+
+/// How long a peer may take for a request, or to read its answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Serves a connection until its peer hangs up, is silent for too long, or the
+/// daemon stops.
+pub(super) async fn serve(
+    mut stream: UnixStream,
+    access: &Access,
+    dispatch: &Dispatch,
+    mut stopping: watch::Receiver<bool>,
+) -> io::Result<()> {
+    let peer = stream.peer_cred()?;
+    if !access.admits(&peer) {
+        warn!(uid = peer.uid(), gid = peer.gid(), pid = ?peer.pid(), "refused a peer on the control socket");
+        let refusal = Reply::Refused(Refusal {
+            kind: RefusalKind::Forbidden,
+            message: format!(
+                "user {} may not speak to nicban; root may, and those that [daemon] users and socket_group name",
+                peer.uid()
+            ),
+        });
+        return send(&mut stream, &refusal).await;
+    }
+    let mut lines = Splitter::new();
+    let mut chunk = vec![0; 4096];
+    loop {
+        while let Some(line) = lines.next_line() {
+            let reply = match line.and_then(|line| decode(&line)) {
+                Ok(request) => dispatch.serve(request).await,
+                Err(error) => malformed(&error),
+            };
+            send(&mut stream, &reply).await?;
+        }
+        let read = tokio::select! {
+            read = timeout(PATIENCE, stream.read(&mut chunk)) => read,
+            // Between two requests, so that nothing is cut off.
+            _ = stopping.wait_for(|stop| *stop) => return Ok(()),
+        };
+        match read {
+            Ok(Ok(0)) => return Ok(()),
+            Ok(Ok(length)) => lines.push(&chunk[..length]),
+            Ok(Err(error)) => return Err(error),
+            Err(_elapsed) => return Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+}
+
+async fn send(stream: &mut UnixStream, reply: &Reply) -> io::Result<()> {
+    let line = encode(reply).or_else(|error| {
+        encode(&Reply::Refused(Refusal {
+            kind: RefusalKind::Failed,
+            message: format!("the answer does not fit one line: {error}"),
+        }))
+    });
+    let line = line.map_err(io::Error::other)?;
+    timeout(PATIENCE, stream.write_all(&line)).await?
+}
+
+fn malformed(error: &LineError) -> Reply {
+    Reply::Refused(Refusal {
+        kind: RefusalKind::Malformed,
+        message: error.to_string(),
+    })
+}
