@@ -82,6 +82,12 @@ pub struct Position {
     pub number: u16,
 }
 
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.direction, self.number)
+    }
+}
+
 /// One entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -93,6 +99,21 @@ pub struct Entry {
     pub network: IpNet,
     /// Whether it matches every protocol and port (`-1`).
     pub all_traffic: bool,
+}
+
+/// An entry that nicban writes: it denies every protocol and port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Rule {
+    /// Where it stands.
+    pub position: Position,
+    /// What it denies.
+    pub network: IpNet,
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: deny {}", self.position, self.network)
+    }
 }
 
 /// One NACL.
