@@ -13,6 +13,19 @@ pub struct Allowance {
 }
 
 impl Allowance {
+    /// No period is longer: one year.
+    const LONGEST: Duration = Duration::from_secs(365 * 86_400);
+
+    /// So many at once, and so many per second in the long run. A rate that is not
+    /// above zero lets the burst go, and then as good as none.
+    pub fn per_second(burst: NonZeroU32, rate: f64) -> Self {
+        Self {
+            burst,
+            period: Duration::try_from_secs_f64(rate.recip())
+                .map_or(Self::LONGEST, |period| period.min(Self::LONGEST)),
+        }
+    }
+
     /// For calls that change an entry. EC2 gives an account and Region a bucket
     /// of 50, refilled at 5/s ("Request throttling for the Amazon EC2 API"): this
     /// leaves most of it to others, and fills 18 slots of a family at once.
@@ -86,6 +99,19 @@ mod tests {
         let due = start + Duration::from_secs(1);
         assert_eq!(budget.take(due), Ok(()));
         assert_eq!(budget.take(due), Err(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_rate_is_the_inverse_of_a_period() {
+        let period = |rate| Allowance::per_second(NonZeroU32::MIN, rate).period;
+        assert_eq!(period(0.5), Duration::from_secs(2));
+        assert_eq!(period(4.0), Duration::from_millis(250));
+        for odd in [0.0, -0.0, -1.0, f64::NAN] {
+            assert_eq!(period(odd), Allowance::LONGEST);
+        }
+        let mut budget = Budget::new(Allowance::per_second(NonZeroU32::MIN, 0.0));
+        assert_eq!(budget.take(Duration::ZERO), Ok(()));
+        assert!(budget.take(Allowance::LONGEST / 2).is_err());
     }
 
     proptest! {

@@ -147,10 +147,7 @@ impl<A: AclApi, C: Clock> Caller<A, C> {
     }
 
     /// The NACLs of any number of subnets, each once, in the order of their ids.
-    pub async fn describe_by_subnets(
-        &mut self,
-        subnets: &[String],
-    ) -> Result<Vec<Acl>, CallError> {
+    pub async fn describe_by_subnets(&mut self, subnets: &[String]) -> Result<Vec<Acl>, CallError> {
         let Self { api, pacer } = self;
         let mut acls = BTreeMap::new();
         let subnets: BTreeSet<_> = subnets.iter().cloned().collect();
@@ -167,9 +164,7 @@ impl<A: AclApi, C: Clock> Caller<A, C> {
     /// One NACL by its id.
     pub async fn describe(&mut self, acl: &str) -> Result<Acl, CallError> {
         let Self { api, pacer } = self;
-        pacer
-            .run(Operation::Describe, || api.describe(acl))
-            .await
+        pacer.run(Operation::Describe, || api.describe(acl)).await
     }
 
     /// Changes one entry.
@@ -275,7 +270,10 @@ mod tests {
             .mutate("acl-1", &Mutation::Create(rule))
             .await
             .unwrap();
-        assert_eq!(caller.calls()[&(Operation::Create, Some(ErrorKind::Throttled))], 2);
+        assert_eq!(
+            caller.calls()[&(Operation::Create, Some(ErrorKind::Throttled))],
+            2
+        );
         assert_eq!(caller.calls()[&(Operation::Create, None)], 1);
         // Half of 500 ms, then half of 1 s.
         assert_eq!(caller.clock().monotonic(), Duration::from_millis(750));

@@ -59,9 +59,7 @@ pub enum DiscoverError {
         value: String,
     },
     /// EC2 knows none of the host's interfaces.
-    #[error(
-        "none of {wanted} is a network interface of this instance; EC2 knows the MACs {known}"
-    )]
+    #[error("none of {wanted} is a network interface of this instance; EC2 knows the MACs {known}")]
     NoInterface {
         /// The host's interfaces.
         wanted: String,
@@ -143,9 +141,7 @@ pub async fn discover<M: Metadata>(
         .collect();
     let mut interfaces = Vec::new();
     for mac in &known {
-        let link = links
-            .iter()
-            .find(|link| link.mac.eq_ignore_ascii_case(mac));
+        let link = links.iter().find(|link| link.mac.eq_ignore_ascii_case(mac));
         if link.is_some() || links.is_empty() {
             interfaces.push(interface(metadata, mac, link).await?);
         }

@@ -310,9 +310,17 @@ mod tests {
             ("BandwidthLimitExceeded", K::Throttled, R::Retry),
             ("PriorRequestNotComplete", K::Throttled, R::Retry),
             ("SlowDown", K::Throttled, R::Retry),
-            ("NetworkAclEntryLimitExceeded", K::QuotaReached, R::LearnQuota),
+            (
+                "NetworkAclEntryLimitExceeded",
+                K::QuotaReached,
+                R::LearnQuota,
+            ),
             ("NetworkAclEntryAlreadyExists", K::NumberTaken, R::Reobserve),
-            ("InvalidNetworkAclEntry.NotFound", K::EntryMissing, R::Reobserve),
+            (
+                "InvalidNetworkAclEntry.NotFound",
+                K::EntryMissing,
+                R::Reobserve,
+            ),
             ("InvalidNetworkAclID.NotFound", K::AclMissing, R::Rediscover),
             ("InvalidNetworkAclId.NotFound", K::AclMissing, R::Rediscover),
             ("InvalidNetworkAclId.Malformed", K::Malformed, R::Skip),
@@ -350,7 +358,11 @@ mod tests {
             ("InvalidSignatureException", K::Credentials, R::Suspend),
             ("SignatureDoesNotMatch", K::Credentials, R::Suspend),
             ("MissingAuthenticationToken", K::Credentials, R::Suspend),
-            ("MissingAuthenticationTokenException", K::Credentials, R::Suspend),
+            (
+                "MissingAuthenticationTokenException",
+                K::Credentials,
+                R::Suspend,
+            ),
             ("UnrecognizedClientException", K::Credentials, R::Suspend),
             ("DryRunOperation", K::WouldHaveWorked, R::Proceed),
             ("Unavailable", K::Unavailable, R::Retry),
@@ -373,7 +385,10 @@ mod tests {
     #[test]
     fn a_reply_without_a_known_code_is_judged_by_its_status() {
         assert_eq!(ErrorKind::of(None, Some(503)), ErrorKind::Unavailable);
-        assert_eq!(ErrorKind::of(Some("Odd"), Some(500)), ErrorKind::Unavailable);
+        assert_eq!(
+            ErrorKind::of(Some("Odd"), Some(500)),
+            ErrorKind::Unavailable
+        );
         assert_eq!(ErrorKind::of(None, Some(429)), ErrorKind::Throttled);
         assert_eq!(ErrorKind::of(None, Some(404)), ErrorKind::Unknown);
         assert_eq!(ErrorKind::of(None, None), ErrorKind::Unknown);

@@ -276,7 +276,10 @@ mod tests {
         let (test, api, ledger) = test(api).await;
         assert!(test.passed(), "{test:?}");
         assert_eq!(
-            test.checks.iter().map(|c| c.what.as_str()).collect::<Vec<_>>(),
+            test.checks
+                .iter()
+                .map(|c| c.what.as_str())
+                .collect::<Vec<_>>(),
             [
                 "find a free rule number",
                 "may ec2:CreateNetworkAclEntry (dry run)",

@@ -9,7 +9,8 @@ use super::ledger::{Ledger, LedgerEntry, LedgerError};
 /// consistency", Amazon EC2 API Reference); its own guide retries for minutes.
 pub const SETTLING_S: i64 = 120;
 
-/// An entry of ours that is not as we left it.
+/// An entry of ours that is not where the ledger says: someone has edited it or
+/// taken it out, or a call whose reply was lost did not do what was recorded for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Loss {
     /// What we had put there.
@@ -31,7 +32,10 @@ pub fn settle<L: Ledger + ?Sized>(
     let mut positions: BTreeMap<Position, Vec<LedgerEntry>> = BTreeMap::new();
     for entry in ledger.entries()? {
         if entry.acl == acl.id {
-            positions.entry(entry.rule.position).or_default().push(entry);
+            positions
+                .entry(entry.rule.position)
+                .or_default()
+                .push(entry);
         }
     }
     let mut losses = Vec::new();
@@ -40,10 +44,7 @@ pub fn settle<L: Ledger + ?Sized>(
         if newest.is_some_and(|since| now.saturating_sub(since) < SETTLING_S) {
             continue;
         }
-        let shown = acl
-            .entries
-            .iter()
-            .find(|entry| entry.position == position);
+        let shown = acl.entries.iter().find(|entry| entry.position == position);
         let ours = shown.and_then(|entry| {
             records.iter().find(|record| {
                 entry.action == RuleAction::Deny && entry.network == record.rule.network
@@ -115,7 +116,10 @@ mod tests {
             assert_eq!(settle(&mut ledger, &showing(seen), 1010).unwrap(), []);
             assert_eq!(ledger.entries.len(), 2);
             assert_eq!(settle(&mut ledger, &showing(seen), 2000).unwrap(), []);
-            assert_eq!(ledger.networks("acl-1", ingress(1)), [seen.parse().unwrap()]);
+            assert_eq!(
+                ledger.networks("acl-1", ingress(1)),
+                [seen.parse().unwrap()]
+            );
         }
     }
 
