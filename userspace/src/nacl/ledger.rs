@@ -62,3 +62,60 @@ pub trait Ledger {
         self.intend(acl, rule, since)
     }
 }
+
+/// A ledger that forgets everything at the end of a test.
+#[cfg(test)]
+#[derive(Debug, Default)]
+pub(crate) struct MemoryLedger {
+    pub(crate) entries: Vec<LedgerEntry>,
+    /// The next writes to refuse.
+    pub(crate) refuse: usize,
+}
+
+#[cfg(test)]
+impl MemoryLedger {
+    pub(crate) fn networks(&self, acl: &str, position: Position) -> Vec<ipnet::IpNet> {
+        self.entries
+            .iter()
+            .filter(|entry| entry.acl == acl && entry.rule.position == position)
+            .map(|entry| entry.rule.network)
+            .collect()
+    }
+
+    fn admit(&mut self, operation: &'static str) -> Result<(), LedgerError> {
+        if self.refuse == 0 {
+            return Ok(());
+        }
+        self.refuse -= 1;
+        Err(LedgerError {
+            operation,
+            source: "the disk is full".into(),
+        })
+    }
+}
+
+#[cfg(test)]
+impl Ledger for MemoryLedger {
+    fn intend(&mut self, acl: &str, rule: &Rule, now: i64) -> Result<(), LedgerError> {
+        self.admit("intend")?;
+        if !self.networks(acl, rule.position).contains(&rule.network) {
+            self.entries.push(LedgerEntry {
+                acl: acl.to_owned(),
+                rule: *rule,
+                since: now,
+            });
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self, acl: &str, position: Position) -> Result<(), LedgerError> {
+        self.admit("forget")?;
+        self.entries
+            .retain(|entry| entry.acl != acl || entry.rule.position != position);
+        Ok(())
+    }
+
+    fn entries(&self) -> Result<Vec<LedgerEntry>, LedgerError> {
+        Ok(self.entries.clone())
+    }
+}

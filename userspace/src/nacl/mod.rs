@@ -1,4 +1,16 @@
 //! The second tier: the few deny slots of the subnet's network ACL.
 
 pub mod acl;
+pub mod api;
+pub mod apply;
+pub mod budget;
+pub mod caller;
+pub mod clock;
+pub mod discover;
+pub mod error;
+#[cfg(test)]
+mod fake;
 pub mod ledger;
+pub mod plan;
+pub mod selftest;
+pub mod settle;

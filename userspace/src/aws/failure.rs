@@ -1,0 +1,66 @@
+//! The SDK's errors, turned into named outcomes.
+
+use std::error::Error;
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_ec2::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+
+use super::convert::Unreadable;
+use crate::nacl::error::{ApiError, ErrorKind, Operation};
+
+/// Turns an error of any EC2 call into ours.
+pub(super) fn failure<E>(operation: Operation, acl: Option<&str>, error: SdkError<E>) -> ApiError
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+{
+    let status = error.raw_response().map(|raw| raw.status().as_u16());
+    let code = error.code().map(str::to_owned);
+    let kind = match &error {
+        SdkError::ServiceError(_) => ErrorKind::of(code.as_deref(), status),
+        SdkError::ConstructionFailure(_) => ErrorKind::Malformed,
+        // A reply that makes no sense: of a broken gateway, perhaps.
+        SdkError::ResponseError(_) => match status {
+            Some(500..) => ErrorKind::Unavailable,
+            _ => ErrorKind::Unreachable,
+        },
+        _ if lacks_credentials(&error) => ErrorKind::Credentials,
+        _ => ErrorKind::Unreachable,
+    };
+    let message = match error.message() {
+        Some(message) => message.to_owned(),
+        None => DisplayErrorContext(&error).to_string(),
+    };
+    ApiError {
+        operation,
+        acl: acl.map(str::to_owned),
+        code,
+        message,
+        kind,
+        source: Some(Box::new(error)),
+    }
+}
+
+/// A description that can't be read.
+pub(super) fn unreadable(acl: Option<&str>, error: Unreadable) -> ApiError {
+    ApiError {
+        operation: Operation::Describe,
+        acl: acl.map(str::to_owned),
+        code: None,
+        message: error.to_string(),
+        kind: ErrorKind::Unknown,
+        source: Some(Box::new(error)),
+    }
+}
+
+/// The SDK signs a request on its way out, so that a lack of credentials comes as
+/// a failure to send.
+fn lacks_credentials(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.is::<CredentialsError>() {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
