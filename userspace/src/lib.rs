@@ -1,1 +1,4 @@
 //! x
+
+pub mod nacl;
+pub mod rank;

@@ -82,6 +82,21 @@ pub struct Position {
     pub number: u16,
 }
 
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} rule {}", self.direction, self.number)
+    }
+}
+
+/// A deny of all traffic, as nicban writes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Rule {
+    /// Where it stands.
+    pub position: Position,
+    /// What it denies.
+    pub network: IpNet,
+}
+
 /// One entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
