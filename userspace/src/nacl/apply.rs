@@ -171,7 +171,7 @@ mod tests {
         Step {
             acl: acl.into(),
             change,
-            reason: Reason("a test".into()),
+            reason: Reason::BanEnded,
         }
     }
 

@@ -11,6 +11,7 @@ pub mod error;
 #[cfg(test)]
 mod fake;
 pub mod ledger;
+pub mod market;
 pub mod plan;
 pub mod selftest;
 pub mod settle;

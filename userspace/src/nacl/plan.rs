@@ -1,49 +1,332 @@
-//! The steps that lead from the NACL as it is to the NACL as it should be.
+//! The plan of changes to the network ACLs.
+//!
+//! [`plan`] takes what was observed and what is wanted, and returns steps, each
+//! with its reason. It reads no clock and calls nobody, so that a test, a
+//! simulator or an operator's dry run gets exactly what the daemon would do. On
+//! the result of its own steps it has nothing more to do.
+//!
+//! What the executor owes it: an entry stands in the ledger *before* the call
+//! that creates it (or that replaces another by it), and leaves it only after
+//! the call that removes it has succeeded. Then a lost reply leaves nothing in a
+//! NACL that is not known to be ours. While a replacement is under way the
+//! ledger so holds two entries for one position, and what is observed there
+//! tells which one is true.
 
+mod config;
+mod finding;
+mod layout;
+mod reason;
+mod survey;
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod scenarios;
+
+use std::collections::BTreeMap;
 use std::fmt;
 
 use ipnet::IpNet;
 
-use super::acl::{Position, Rule};
+use crate::nacl::acl::{Acl, Direction, Family, Position, Rule};
+use crate::nacl::ledger::LedgerEntry;
+use crate::nacl::market::{Candidate, Incumbent, Market, MarketState, contest};
 
-/// One change to one NACL.
-#[derive(Debug, Clone, PartialEq, Eq)]
+pub use config::PlanConfig;
+pub use finding::Finding;
+pub use reason::Reason;
+use survey::Survey;
+
+/// A change to one NACL.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Step {
     /// The NACL's id.
     pub acl: String,
-    /// What to do.
+    /// What changes.
     pub change: Change,
     /// Why.
     pub reason: Reason,
 }
 
-/// What a step does.
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}: {}", self.acl, self.change, self.reason)
+    }
+}
+
+/// One call to AWS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// Put a rule where none stands.
+    /// Puts a deny where no entry is.
     Create(Rule),
-    /// Put a rule in the place of one of ours.
+    /// Puts a deny where another of ours is.
     Replace {
-        /// The new rule.
+        /// The new entry.
         rule: Rule,
         /// What the old one denies.
         from: IpNet,
     },
-    /// Take one of our rules out.
+    /// Takes a deny of ours out.
     Delete {
-        /// Where it stands.
+        /// Where it is.
         position: Position,
         /// What it denies.
         network: IpNet,
     },
 }
 
-/// Why a step is taken.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reason(pub String);
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+impl Change {
+    /// Where the change is.
+    pub const fn position(&self) -> Position {
+        match self {
+            Self::Create(rule) | Self::Replace { rule, .. } => rule.position,
+            Self::Delete { position, .. } => *position,
+        }
     }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Create(Rule { position, network }) => {
+                write!(f, "create {position} deny {network}")
+            }
+            Self::Replace {
+                rule: Rule { position, network },
+                from,
+            } => write!(f, "replace {position} deny {from} by deny {network}"),
+            Self::Delete { position, network } => write!(f, "delete {position} deny {network}"),
+        }
+    }
+}
+
+/// What a plan is made from.
+#[derive(Clone, Copy)]
+pub struct Input<'a> {
+    /// The NACLs, as observed.
+    pub acls: &'a [Acl],
+    /// What nicban put into them.
+    pub ledger: &'a [LedgerEntry],
+    /// Banned networks that are worth a slot: the loudest, the most repeated,
+    /// and those in a slot now.
+    pub candidates: &'a [Candidate],
+    /// Whether a network is banned now.
+    pub banned: &'a dyn Fn(&IpNet) -> bool,
+    /// Networks that must never be denied.
+    pub allowed: &'a [IpNet],
+    /// The state that the last plan returned; empty after a restart.
+    pub market: &'a MarketState,
+    /// Our account, without which nobody can tell whose a NACL is.
+    pub account: Option<&'a str>,
+    /// The knobs.
+    pub config: &'a PlanConfig,
+    /// The moment, in seconds since the Unix epoch.
+    pub now: i64,
+}
+
+impl Input<'_> {
+    /// Whether a network is banned and may be denied.
+    fn stands(&self, network: &IpNet) -> bool {
+        (self.banned)(network) && survey::overlap(self.allowed, network).is_none()
+    }
+}
+
+/// What to do, and what was noticed.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Plan {
+    /// Calls, to be made in this order.
+    pub steps: Vec<Step>,
+    /// What others did, or what makes the tier useless. An edit is told once,
+    /// and then as a neighbour; the rest for as long as it is so.
+    pub findings: Vec<Finding>,
+    /// Ledger entries that no longer stand in their NACL; to be struck out
+    /// before the steps are made.
+    pub forget: Vec<LedgerEntry>,
+    /// How many slots there are.
+    pub slots: Vec<Slots>,
+    /// The state that holds once the steps are made.
+    pub market: MarketState,
+}
+
+/// The slots of one NACL for one family.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slots {
+    /// The NACL's id.
+    pub acl: String,
+    /// The family.
+    pub family: Family,
+    /// How many networks can be denied, in each direction that is on.
+    pub total: usize,
+    /// How many are, once the steps are made.
+    pub held: usize,
+}
+
+/// Plans what is to change so that the worst offenders hold the slots.
+pub fn plan(input: &Input<'_>) -> Plan {
+    let mut plan = Plan::default();
+    let candidates = standing(input);
+    let observed = survey::by_id(input.acls);
+    finding::unobserved(&observed, input.ledger, &mut plan.findings);
+    for (id, acl) in observed {
+        let before = input.market.acls.get(id).cloned().unwrap_or_default();
+        if let Some(account) = input.account.filter(|account| **account != acl.owner) {
+            plan.findings.push(Finding::NotOwner {
+                acl: id.to_owned(),
+                owner: acl.owner.clone(),
+                account: account.to_owned(),
+            });
+            plan.market.acls.insert(id.to_owned(), before);
+            continue;
+        }
+        plan_acl(input, acl, &before, &candidates, &mut plan);
+    }
+    // What must no longer be denied comes first. Neither a deletion nor a
+    // replacement needs room, so they may be moved ahead of the rest.
+    plan.steps.sort_by_key(|step| !step.reason.is_urgent());
+    plan
+}
+
+/// Takes every entry of ours out of the NACLs, and nothing else.
+pub fn release(acls: &[Acl], ledger: &[LedgerEntry]) -> Plan {
+    let mut plan = Plan::default();
+    let observed = survey::by_id(acls);
+    finding::unobserved(&observed, ledger, &mut plan.findings);
+    for (id, acl) in observed {
+        for rule in survey::ours_anywhere(acl, ledger) {
+            plan.steps.push(Step {
+                acl: id.to_owned(),
+                change: Change::Delete {
+                    position: rule.position,
+                    network: rule.network,
+                },
+                reason: Reason::Released,
+            });
+        }
+    }
+    plan
+}
+
+/// The candidates whose ban goes on, by network.
+fn standing(input: &Input<'_>) -> BTreeMap<IpNet, Candidate> {
+    let mut standing: BTreeMap<IpNet, Candidate> = BTreeMap::new();
+    for candidate in input.candidates {
+        let network = candidate.network.trunc();
+        let over = candidate.until.is_some_and(|until| until <= input.now);
+        if over || !input.stands(&network) {
+            continue;
+        }
+        let candidate = Candidate {
+            network,
+            // Neither a rate that is no number nor one beyond all wires may
+            // upset the order.
+            rate: candidate.rate.max(0.0).min(1e12),
+            ..candidate.clone()
+        };
+        standing
+            .entry(network)
+            .and_modify(|known| {
+                known.rate = known.rate.max(candidate.rate);
+                known.bancount = known.bancount.max(candidate.bancount);
+            })
+            .or_insert(candidate);
+    }
+    standing
+}
+
+fn plan_acl(
+    input: &Input<'_>,
+    acl: &Acl,
+    before: &Market,
+    candidates: &BTreeMap<IpNet, Candidate>,
+    plan: &mut Plan,
+) {
+    let survey = Survey::take(input, acl, before.withdrawn.clone());
+    plan.findings.extend(survey.findings.iter().cloned());
+    plan.forget.extend(survey.forget.iter().cloned());
+
+    let mut market = Market {
+        withdrawn: survey.withdrawn.clone(),
+        ..Market::default()
+    };
+    let mut settle = |family| {
+        let mut contested = before_contest(input, before, &survey, family);
+        let seating = contest(
+            &mut contested,
+            survey.slots(family),
+            &of_family(candidates, family),
+            |network| !survey.denied_by_others(network),
+            &input.config.market,
+            input.now,
+        );
+        plan.slots.push(Slots {
+            acl: acl.id.clone(),
+            family,
+            total: survey.slots(family),
+            held: contested.incumbents.len(),
+        });
+        market.incumbents.append(&mut contested.incumbents);
+        market.probation.append(&mut contested.probation);
+        seating
+    };
+    let seatings = [settle(Family::V4), settle(Family::V6)];
+    let settled = layout::Settled {
+        input,
+        acl,
+        survey: &survey,
+        market: &market,
+        seatings: &seatings,
+    };
+    for direction in [Direction::Ingress, Direction::Egress] {
+        plan.steps.extend(layout::steps(&settled, direction));
+    }
+    plan.market.acls.insert(acl.id.clone(), market);
+}
+
+/// The market of one family as it stands before the contest: what was known,
+/// corrected by what is seen.
+fn before_contest(
+    input: &Input<'_>,
+    before: &Market,
+    survey: &Survey<'_>,
+    family: Family,
+) -> Market {
+    let mut market = Market::default();
+    for (network, since) in survey.incumbents(family) {
+        // One that the last plan took out, but that is still in, was never taken
+        // out.
+        let known = before
+            .incumbents
+            .get(&network)
+            .or_else(|| Some(&before.probation.get(&network)?.incumbent));
+        let mut incumbent = known
+            .cloned()
+            .unwrap_or_else(|| Incumbent::rebuilt(network, since, &input.config.market));
+        incumbent.since = incumbent.since.min(input.now);
+        incumbent.measured = incumbent.measured.min(input.now);
+        market.incumbents.insert(network, incumbent);
+    }
+    for (network, probation) in &before.probation {
+        if Family::of(network) == family
+            && !market.incumbents.contains_key(network)
+            && (input.banned)(network)
+        {
+            let mut probation = probation.clone();
+            probation.since = probation.since.min(input.now);
+            market.probation.insert(*network, probation);
+        }
+    }
+    market
+}
+
+fn of_family(
+    candidates: &BTreeMap<IpNet, Candidate>,
+    family: Family,
+) -> BTreeMap<IpNet, Candidate> {
+    candidates
+        .iter()
+        .filter(|(network, _)| Family::of(network) == family)
+        .map(|(network, candidate)| (*network, candidate.clone()))
+        .collect()
 }

@@ -1,0 +1,171 @@
+//! Who holds the slots: the state of a NACL's incumbents and of those on probation.
+//!
+//! Being in a slot blinds the counter: what the NACL drops never reaches the
+//! host. So an incumbent keeps the rate that was last measured, which fades
+//! slowly, and serves a term. Its first part, the minimum term, protects it from
+//! any challenger; from then on a challenger needs a clear lead; and once the
+//! term is over the incumbent may be put on probation by a lesser one: out of
+//! its slot, still dropped on the host, counted again. If it is still sending it
+//! gets back in by its rate, with its term doubled.
+//!
+//! Moments are whole seconds since the Unix epoch, as in the ledger, from which
+//! this state is rebuilt after a restart.
+
+mod config;
+mod contest;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::nacl::acl::Position;
+
+pub use config::{ConfigError, MarketConfig};
+pub(crate) use contest::{Challenge, Seating, Wins, contest};
+
+/// A banned network that may hold a slot.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Candidate {
+    /// The network.
+    pub network: IpNet,
+    /// Its rate on the host in packets/s; what is in a slot is counted no more,
+    /// so an incumbent's is near 0.
+    pub rate: f64,
+    /// How often it has been banned so far, this ban included.
+    pub bancount: u32,
+    /// When its ban began.
+    pub banned_since: i64,
+    /// When its ban ends; `None` if it does not.
+    pub until: Option<i64>,
+}
+
+/// What is known of a network in a slot.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Incumbent {
+    /// The network.
+    pub network: IpNet,
+    /// When it got its slot.
+    pub since: i64,
+    /// The rate last measured, in packets/s; `None` where that is not known,
+    /// after a restart.
+    pub rate: Option<f64>,
+    /// When that rate was measured.
+    pub measured: i64,
+    /// How long it may stay without being put on probation.
+    pub term: Duration,
+}
+
+impl Incumbent {
+    /// An incumbent known from the ledger alone.
+    pub fn rebuilt(network: IpNet, since: i64, config: &MarketConfig) -> Self {
+        Self {
+            network,
+            since,
+            rate: None,
+            measured: since,
+            term: config.first_term,
+        }
+    }
+
+    /// Its rate in packets/s as it is believed to be now: that last measured,
+    /// faded by the blind half-life.
+    pub fn remembered(&self, now: i64, config: &MarketConfig) -> Option<f64> {
+        let blind = elapsed(self.measured, now).as_secs_f64();
+        let faded = (-blind / config.blind_half_life.as_secs_f64()).exp2();
+        self.rate.map(|rate| rate * faded)
+    }
+
+    /// How long it has held its slot.
+    pub fn served(&self, now: i64) -> Duration {
+        elapsed(self.since, now)
+    }
+
+    /// Whether a challenger with a clear lead may take its slot.
+    pub fn may_be_beaten(&self, now: i64, config: &MarketConfig) -> bool {
+        self.served(now) >= config.minimum_term
+    }
+
+    /// Whether it may be put on probation.
+    pub fn term_is_over(&self, now: i64, config: &MarketConfig) -> bool {
+        self.served(now) >= self.term.max(config.minimum_term)
+    }
+
+    /// Takes in what the host counts of it. A rate above the remembered one is
+    /// news: the NACL does not stop all of it.
+    fn measure(&mut self, rate: f64, now: i64, config: &MarketConfig) {
+        let known = self.remembered(now, config);
+        if rate > known.unwrap_or(config.floor) {
+            self.rate = Some(rate);
+            self.measured = now;
+        }
+    }
+}
+
+/// A network that lost its slot while its ban went on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Probation {
+    /// What it was in its slot.
+    pub incumbent: Incumbent,
+    /// When it lost the slot.
+    pub since: i64,
+    /// Whether it lost it to a lesser one, to be counted again.
+    pub trial: bool,
+}
+
+impl Probation {
+    /// Whether it is still being counted, and can't contest a slot yet.
+    pub fn is_open(&self, now: i64, config: &MarketConfig) -> bool {
+        elapsed(self.since, now) < config.probation
+    }
+}
+
+/// A rule number that is left alone, and one slot with it, because someone
+/// removed our entry from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Withdrawn {
+    /// What our entry denied.
+    pub network: IpNet,
+    /// Until when it is left alone.
+    pub until: i64,
+    /// For how long it is left alone this time.
+    pub wait: Duration,
+}
+
+/// The state of one NACL's slots, both families.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Market {
+    /// Those in a slot.
+    pub incumbents: BTreeMap<IpNet, Incumbent>,
+    /// Those that lost their slot not long ago.
+    pub probation: BTreeMap<IpNet, Probation>,
+    /// Rule numbers left alone.
+    pub withdrawn: BTreeMap<Position, Withdrawn>,
+}
+
+impl Market {
+    /// The term for a network that gets a slot now: the first one, or, for one
+    /// that is back from probation and still sends, double the one before.
+    fn term_for(&self, candidate: &Candidate, config: &MarketConfig) -> Duration {
+        match self.probation.get(&candidate.network) {
+            Some(before) if candidate.rate >= config.floor => before
+                .incumbent
+                .term
+                .saturating_mul(2)
+                .min(config.longest_term),
+            _ => config.first_term,
+        }
+    }
+}
+
+/// The state of every NACL's slots, by the NACL's id.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct MarketState {
+    /// Each NACL's market.
+    pub acls: BTreeMap<String, Market>,
+}
+
+/// The time from one moment to a later one; zero if the clock stepped back.
+pub(crate) fn elapsed(from: i64, to: i64) -> Duration {
+    Duration::from_secs(u64::try_from(to.saturating_sub(from)).unwrap_or(0))
+}
