@@ -1,0 +1,13 @@
+//! The only clock reads of the stand-ins.
+
+use std::time::{Instant, SystemTime};
+
+/// For intervals: throttling, visibility, token lifetimes.
+pub fn monotonic() -> Instant {
+    Instant::now()
+}
+
+/// For the end of credentials, which clients compare with their own clock.
+pub fn wall() -> SystemTime {
+    SystemTime::now()
+}
