@@ -4,12 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use nicban_tests::standin::config::Ec2Config;
-use nicban_tests::standin::credentials::Issued;
-use nicban_tests::standin::ec2::Ec2StandIn;
-use nicban_tests::standin::imds::ImdsStandIn;
-use nicban_tests::standin::metadata::ImdsConfig;
-use serde::Deserialize;
+use nicban_tests::standin::pair::{Config, Pair};
 use tokio::signal::unix::{SignalKind, signal};
 
 const USAGE: &str =
@@ -19,27 +14,6 @@ Without a file: one subnet (subnet-0123456789abcdef0) with one NACL
 (acl-0123456789abcdef0) and one interface (06:00:00:00:00:01).
 Once both listen, one line of JSON on standard output says where:
 {\"ec2\":\"http://…\",\"imds\":\"http://…\"}. SIGINT or SIGTERM ends it.";
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Config {
-    ec2: Ec2Config,
-    imds: ImdsConfig,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        use nicban_tests::standin::metadata::Interface;
-        let subnet = "subnet-0123456789abcdef0";
-        Self {
-            ec2: Ec2Config::one_subnet(subnet, "acl-0123456789abcdef0"),
-            imds: ImdsConfig {
-                interfaces: vec![Interface::simple("06:00:00:00:00:01", subnet)],
-                ..ImdsConfig::default()
-            },
-        }
-    }
-}
 
 #[derive(Debug, Default)]
 struct Args {
@@ -61,6 +35,10 @@ fn args() -> anyhow::Result<Args> {
             "--config" => args.config = Some(value()?.into()),
             "--ec2" => args.ec2 = Some(value()?.parse().context("--ec2")?),
             "--imds" => args.imds = Some(value()?.parse().context("--imds")?),
+            "-h" | "--help" => {
+                println!("{USAGE}");
+                std::process::exit(0);
+            }
             _ => anyhow::bail!("{word} is unknown\n\n{USAGE}"),
         }
     }
@@ -84,20 +62,15 @@ async fn main() -> anyhow::Result<()> {
         config.imds.listen = addr;
     }
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
-    let issued = Issued::default();
-    let imds = ImdsStandIn::start(config.imds, issued.clone())
-        .await
-        .context("IMDS stand-in")?;
-    let ec2 = Ec2StandIn::start(config.ec2, issued).await?;
+    let pair = Pair::start(config).await?;
     println!(
         "{}",
-        serde_json::json!({ "ec2": ec2.endpoint(), "imds": imds.endpoint() })
+        serde_json::json!({ "ec2": pair.ec2.endpoint(), "imds": pair.imds.endpoint() })
     );
     tokio::select! {
         interrupted = tokio::signal::ctrl_c() => interrupted.context("SIGINT")?,
         _ = terminate.recv() => {}
     }
-    ec2.stop().await;
-    imds.stop().await;
+    pair.stop().await;
     Ok(())
 }

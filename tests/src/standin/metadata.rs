@@ -177,10 +177,11 @@ impl Tree {
     /// A leaf's value, or the names in a folder, one a line, folders with a slash;
     /// `None` for what isn't there.
     pub fn get(&self, path: &str) -> Option<String> {
+        let path = path.trim_end_matches('/');
         if let Some(value) = self.0.get(path) {
             return Some(value.clone());
         }
-        let folder = format!("{}/", path.trim_end_matches('/'));
+        let folder = format!("{path}/");
         let mut names: Vec<String> = self
             .0
             .keys()
@@ -252,6 +253,9 @@ mod tests {
             "1"
         );
         assert_eq!(tree.get("meta-data/nothing"), None);
+        // botocore asks for this leaf with a slash behind it.
+        let zone = "meta-data/placement/availability-zone";
+        assert_eq!(tree.get(&format!("{zone}/")), tree.get(zone));
     }
 
     #[test]

@@ -345,7 +345,7 @@ fn unknown_entry(key: Key) -> ApiError {
     ApiError::new(
         "InvalidNetworkAclEntry.NotFound",
         format!(
-            "The {} rule number {} does not exist",
+            "no {} entry with number {}",
             if key.egress { "egress" } else { "ingress" },
             key.number
         ),

@@ -50,6 +50,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::super::acl::Acl;
+    use super::super::clock;
     use super::*;
 
     fn state(id: &str) -> Arc<Acls> {
@@ -67,7 +68,7 @@ mod tests {
 
     #[test]
     fn without_a_delay_a_change_is_seen_at_once() {
-        let now = Instant::now();
+        let now = clock::monotonic();
         let mut view = Visibility::new(state("a"), Duration::ZERO);
         view.changed(state("b"), now);
         assert_eq!(view.view(now), state("b"));
@@ -75,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_change_is_seen_when_its_time_has_come() {
-        let now = Instant::now();
+        let now = clock::monotonic();
         let mut view = Visibility::new(state("a"), Duration::from_secs(2));
         view.changed(state("b"), now);
         view.changed(state("c"), now + Duration::from_secs(1));
@@ -86,7 +87,7 @@ mod tests {
 
     #[test]
     fn a_later_state_replaces_an_earlier_one_that_is_still_unseen() {
-        let now = Instant::now();
+        let now = clock::monotonic();
         let mut view = Visibility::new(state("a"), Duration::from_mins(1));
         view.changed(state("b"), now);
         view.set_delay(Duration::ZERO);
