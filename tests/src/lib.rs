@@ -1,1 +1,3 @@
-//! x
+//! What nicban's privileged integration tests stand on.
+
+pub mod standin;
