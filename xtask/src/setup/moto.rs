@@ -1,0 +1,58 @@
+//! moto, an EC2 double that others wrote.
+
+use std::{fs, path::PathBuf, process::Command};
+
+use anyhow::{Context as _, Result};
+
+use super::need;
+use crate::{process, toolchain};
+
+/// The version whose differences from EC2 the tests know.
+pub(super) const VERSION: &str = "5.2.5";
+
+/// The virtual environment that holds it.
+pub(crate) fn folder() -> Option<PathBuf> {
+    Some(toolchain::cache()?.join("moto"))
+}
+
+/// Whether the right version is installed.
+pub(super) fn present() -> bool {
+    let Some(folder) = folder() else { return false };
+    let Ok(pythons) = fs::read_dir(folder.join("lib")) else {
+        return false;
+    };
+    // pip writes this last, once all that moto stands on is in place.
+    let installed = pythons.flatten().any(|python| {
+        python
+            .path()
+            .join(format!("site-packages/moto-{VERSION}.dist-info/RECORD"))
+            .is_file()
+    });
+    installed && need::succeeds(folder.join("bin/python"), &["-c", ""])
+}
+
+/// Whether the machine's Python can make a virtual environment with pip.
+pub(super) fn can_make_venv() -> bool {
+    need::succeeds("python3", &["-c", "import ensurepip, venv"])
+}
+
+/// Installs it into a virtual environment of its own.
+pub(super) fn install() -> Result<()> {
+    let folder = folder().context("neither HOME nor XDG_CACHE_HOME is set")?;
+    process::run(
+        Command::new("python3")
+            .args(["-m", "venv", "--clear"])
+            .arg(&folder),
+    )?;
+    process::run(
+        Command::new(folder.join("bin/python"))
+            .args([
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+            ])
+            .arg(format!("moto[server]=={VERSION}")),
+    )
+}
