@@ -50,6 +50,11 @@ pub(crate) fn check(scope: Scope) -> Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
+/// Fails unless this process is root's; `why` is a sentence without its end.
+pub(crate) fn need_root(why: &str) -> Result<()> {
+    need::root(why)
+}
+
 fn carry_out(step: &Step) -> Result<()> {
     match step {
         Step::Packages(packages) => apt::install(packages),
@@ -61,7 +66,7 @@ fn carry_out(step: &Step) -> Result<()> {
         ])),
         Step::Linker { llvm } => linker::install(*llvm),
         Step::Moto => moto::install(),
-        Step::BpfFs => need::root("mounts a file system").and_then(|()| {
+        Step::BpfFs => need::root("it has to mount a file system").and_then(|()| {
             process::run(Command::new("mount").args(["-t", "bpf", "bpf", plan::BPFFS]))
         }),
     }

@@ -43,13 +43,13 @@ pub(crate) fn mounted(kind: &str, place: &str) -> Result<bool> {
     }))
 }
 
-/// Fails unless this process is root's; `what` says what root is needed for.
-pub(crate) fn root(what: &str) -> Result<()> {
+/// Fails unless this process is root's.
+pub(crate) fn root(why: &str) -> Result<()> {
     let user = fs::metadata("/proc/self")
         .context("cannot read /proc/self")?
         .uid();
     if user != 0 {
-        bail!("this {what}, which needs root");
+        bail!("run this as root: {why}");
     }
     Ok(())
 }
