@@ -15,20 +15,19 @@ pub(crate) fn folder() -> Option<PathBuf> {
     Some(toolchain::cache()?.join("moto"))
 }
 
+/// Holds the installed version, and is written once all of it is in place.
+///
+/// The tests look at it as well: they install moto themselves when they are run
+/// without this set-up.
+const STAMP: &str = "nicban-release";
+
 /// Whether the right version is installed.
 pub(super) fn present() -> bool {
-    let Some(folder) = folder() else { return false };
-    let Ok(pythons) = fs::read_dir(folder.join("lib")) else {
-        return false;
-    };
-    // pip writes this last, once all that moto stands on is in place.
-    let installed = pythons.flatten().any(|python| {
-        python
-            .path()
-            .join(format!("site-packages/moto-{VERSION}.dist-info/RECORD"))
-            .is_file()
-    });
-    installed && need::succeeds(folder.join("bin/python"), &["-c", ""])
+    folder().is_some_and(|folder| {
+        fs::read_to_string(folder.join(STAMP)).is_ok_and(|version| version == VERSION)
+            && folder.join("bin/moto_server").is_file()
+            && need::succeeds(folder.join("bin/python"), &["-c", ""])
+    })
 }
 
 /// Whether the machine's Python can make a virtual environment with pip.
@@ -53,6 +52,8 @@ pub(super) fn install() -> Result<()> {
                 "--quiet",
                 "--disable-pip-version-check",
             ])
-            .arg(format!("moto[server]=={VERSION}")),
-    )
+            .arg(format!("moto[ec2,server]=={VERSION}")),
+    )?;
+    let stamp = folder.join(STAMP);
+    fs::write(&stamp, VERSION).with_context(|| format!("cannot write {}", stamp.display()))
 }
