@@ -1,6 +1,9 @@
 //! moto, an EC2 double that others wrote.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{
+    fs::{self, File},
+    process::Command,
+};
 
 use anyhow::{Context as _, Result};
 
@@ -10,11 +13,6 @@ use crate::{process, toolchain};
 /// The version whose differences from EC2 the tests know.
 pub(super) const VERSION: &str = "5.2.5";
 
-/// The virtual environment that holds it.
-pub(crate) fn folder() -> Option<PathBuf> {
-    Some(toolchain::cache()?.join("moto"))
-}
-
 /// Holds the installed version, and is written once all of it is in place.
 ///
 /// The tests look at it as well: they install moto themselves when they are run
@@ -23,7 +21,8 @@ const STAMP: &str = "nicban-release";
 
 /// Whether the right version is installed.
 pub(super) fn present() -> bool {
-    folder().is_some_and(|folder| {
+    toolchain::cache().is_some_and(|cache| {
+        let folder = cache.join("moto");
         fs::read_to_string(folder.join(STAMP)).is_ok_and(|version| version == VERSION)
             && folder.join("bin/moto_server").is_file()
             && need::succeeds(folder.join("bin/python"), &["-c", ""])
@@ -37,7 +36,12 @@ pub(super) fn can_make_venv() -> bool {
 
 /// Installs it into a virtual environment of its own.
 pub(super) fn install() -> Result<()> {
-    let folder = folder().context("neither HOME nor XDG_CACHE_HOME is set")?;
+    let cache = toolchain::cache().context("neither HOME nor XDG_CACHE_HOME is set")?;
+    fs::create_dir_all(&cache).with_context(|| format!("cannot make {}", cache.display()))?;
+    // A test that is running may be at it.
+    let lock = File::create(cache.join("moto.lock")).context("cannot make moto's lock")?;
+    lock.lock().context("cannot take moto's lock")?;
+    let folder = cache.join("moto");
     process::run(
         Command::new("python3")
             .args(["-m", "venv", "--clear"])
