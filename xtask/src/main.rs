@@ -1,2 +1,74 @@
-//! x
-fn main() {}
+//! What a contributor runs, from a fresh clone on: `cargo xtask --help`.
+#![forbid(unsafe_code)]
+
+mod action;
+mod demo;
+mod lint;
+mod process;
+mod setup;
+mod test;
+mod toolchain;
+
+use std::{ffi::OsString, process::ExitCode};
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Sets up, runs and checks nicban from its source.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install what building and testing need and this machine lacks
+    Setup {
+        /// Only say what is missing, and fail if anything is
+        #[arg(long)]
+        check: bool,
+    },
+    /// Build nicban's programs, unoptimised
+    Build,
+    /// Run the main job in network namespaces, from fail2ban to a network ACL
+    Demo {
+        /// Given to the demo; `-- --help` lists them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Run every test
+    Test {
+        /// Run only the tests whose name holds this
+        #[arg(long)]
+        filter: Option<String>,
+    },
+    /// Check the formatting, and run clippy on the host's crates and the XDP program
+    Lint,
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().task) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<ExitCode> {
+    match task {
+        Task::Setup { check: true } => return setup::check(setup::Scope::Test),
+        Task::Setup { check: false } => {
+            setup::ensure(setup::Scope::Test)?;
+            println!("setup: everything is here");
+        }
+        Task::Build => demo::build(setup::Scope::Build)?,
+        Task::Demo { arguments } => match demo::run(&arguments)? {},
+        Task::Test { filter } => return test::run(filter.as_deref()),
+        Task::Lint => lint::run()?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -80,11 +80,16 @@ pub(crate) fn has_rustup() -> bool {
 
 /// Where `setup` installs programs that no package brings.
 pub(crate) fn tools() -> Option<PathBuf> {
+    Some(cache()?.join("tools"))
+}
+
+/// What nicban's builds and tests keep beyond one clone.
+pub(crate) fn cache() -> Option<PathBuf> {
     let cache = env::var_os("XDG_CACHE_HOME")
         .filter(|path| !path.is_empty())
         .map(PathBuf::from)
         .or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cache")))?;
-    Some(cache.join("nicban/tools"))
+    Some(cache.join("nicban"))
 }
 
 /// `PATH` with the folders in which `setup` puts, or finds, `bpf-linker`.

@@ -1,0 +1,42 @@
+//! Builds nicban's programs, then becomes the demo.
+
+use std::{
+    convert::Infallible, ffi::OsString, os::unix::process::CommandExt as _, path::PathBuf,
+    process::Command,
+};
+
+use anyhow::{Context as _, Result};
+
+use crate::{process, setup};
+
+/// Replaces this process by the demo, so that signals and the exit status are the demo's own.
+pub(crate) fn run(arguments: &[OsString]) -> Result<Infallible> {
+    build(setup::Scope::Demo)?;
+    setup::need_root("the demo makes network namespaces and attaches XDP programs")?;
+    let error = Command::new(program("nicban-demo"))
+        .arg("--nicban")
+        .arg(program("nicban"))
+        .arg("--action")
+        .arg(program("nicban-action"))
+        .args(arguments)
+        .current_dir(process::root())
+        .exec();
+    Err(error).context("cannot run nicban-demo")
+}
+
+/// Provides what the scope needs, then builds the daemon, the action and the demo.
+pub(crate) fn build(scope: setup::Scope) -> Result<()> {
+    setup::ensure(scope)?;
+    println!("build: the first time takes minutes, most of them for the EC2 client");
+    process::run(process::cargo().args([
+        "build",
+        "--package=nicban",
+        "--package=nicban-fail2ban",
+        "--package=nicban-tests",
+        "--bins",
+    ]))
+}
+
+fn program(name: &str) -> PathBuf {
+    process::target().join("debug").join(name)
+}

@@ -1,0 +1,78 @@
+//! Formatting and clippy, on the host's crates and on the XDP program; a warning is an error.
+
+use std::process::{Command, Stdio};
+
+use anyhow::{Result, bail};
+
+use crate::{process, setup, toolchain};
+
+/// Runs every lint; stops at the first that fails.
+pub(crate) fn run() -> Result<()> {
+    setup::ensure(setup::Scope::Build)?;
+    say("rustfmt");
+    process::run(process::cargo().args(["fmt", "--all", "--check"]))?;
+    say("clippy, host");
+    process::run(
+        process::cargo()
+            .args(["clippy", "--workspace", "--all-targets", "--quiet"])
+            .args(["--", "-D", "warnings"]),
+    )?;
+    say("clippy, XDP program");
+    process::run(&mut program()?)
+}
+
+/// Clippy as the program is built: for the BPF target, with its own toolchain.
+fn program() -> Result<Command> {
+    let name = toolchain::choose()?;
+    let mut command = if toolchain::has_rustup() {
+        let mut command = Command::new("rustup");
+        command.args(["run", &name, "cargo"]);
+        command
+    } else {
+        Command::new("cargo")
+    };
+    let has_clippy = Command::new(command.get_program())
+        .args(command.get_args())
+        .args(["clippy", "--version"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    if !has_clippy {
+        bail!(
+            "the toolchain {name} has no clippy: `rustup component add clippy --toolchain {name}`"
+        );
+    }
+    command
+        .args([
+            "clippy",
+            "--package",
+            "nicban-ebpf",
+            "--features",
+            "program",
+            "--quiet",
+        ])
+        .args(["--target", TARGET, "-Z", "build-std=core"])
+        .arg("--target-dir")
+        .arg(process::target().join("bpf"))
+        .args(["--", "-D", "warnings"])
+        .current_dir(process::root())
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env("PATH", toolchain::path()?)
+        .env(
+            "CARGO_ENCODED_RUSTFLAGS",
+            format!("--cfg=bpf_target_arch=\"{}\"", std::env::consts::ARCH),
+        );
+    Ok(command)
+}
+
+/// The BPF target of this machine's byte order.
+const TARGET: &str = if cfg!(target_endian = "big") {
+    "bpfeb-unknown-none"
+} else {
+    "bpfel-unknown-none"
+};
+
+fn say(what: &str) {
+    println!("lint: {what}");
+}

@@ -1,0 +1,130 @@
+//! The steps that lead from this machine as it is to one that has everything.
+
+use std::{env, fmt, path::Path};
+
+use anyhow::{Context as _, Result};
+
+use super::{linker, moto, need};
+use crate::{process, toolchain};
+
+/// Where BPF objects are pinned.
+pub(crate) const BPFFS: &str = "/sys/fs/bpf";
+
+/// The sources of `core` for Debian's compiler, in rust-web-src.
+const DEBIANS_CORE: &str = "/usr/lib/rustlib/src/rust/library/core";
+
+/// What is to be done afterwards; each takes in the ones before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Scope {
+    /// Compile and lint.
+    Build,
+    /// Run the demo.
+    Demo,
+    /// Run every test.
+    Test,
+}
+
+/// One thing to provide.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Debian packages.
+    Packages(Vec<&'static str>),
+    /// Debian's compiler as a toolchain of rustup's.
+    LinkToolchain,
+    /// `bpf-linker`, built with this major version of LLVM.
+    Linker { llvm: u32 },
+    /// The EC2 double that tests compare nicban's own with.
+    Moto,
+    /// The file system that holds pinned BPF objects.
+    BpfFs,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Packages(packages) => write!(out, "Debian packages {}", packages.join(" ")),
+            Self::LinkToolchain => write!(
+                out,
+                "rustup toolchain {}, a link to the compiler in /usr",
+                toolchain::LINKED
+            ),
+            Self::Linker { llvm } => write!(
+                out,
+                "bpf-linker {} with LLVM {llvm} (compiles for about a minute)",
+                linker::VERSION
+            ),
+            Self::Moto => write!(out, "moto {} from PyPI", moto::VERSION),
+            Self::BpfFs => write!(out, "the bpf file system, mounted on {BPFFS}"),
+        }
+    }
+}
+
+/// A program, the Debian package that brings it, and the first scope that runs it.
+const PROGRAMS: &[(&str, &str, Scope)] = &[
+    ("cc", "gcc", Scope::Build),
+    ("pkg-config", "pkg-config", Scope::Build),
+    ("ip", "iproute2", Scope::Demo),
+    ("nft", "nftables", Scope::Demo),
+    ("iptables", "iptables", Scope::Demo),
+    ("bpftool", "bpftool", Scope::Demo),
+    ("fail2ban-server", "fail2ban", Scope::Demo),
+    ("sshd", "openssh-server", Scope::Demo),
+    ("ssh", "openssh-client", Scope::Demo),
+    ("sshpass", "sshpass", Scope::Demo),
+    ("modprobe", "kmod", Scope::Demo),
+];
+
+/// What is missing, in the order in which to provide it.
+pub(crate) fn missing(scope: Scope) -> Result<Vec<Step>> {
+    let mut packages: Vec<&str> = PROGRAMS
+        .iter()
+        .filter(|(program, _, first)| *first <= scope && !need::program(program))
+        .map(|(_, package, _)| *package)
+        .collect();
+    let mut steps = Vec::new();
+
+    match toolchain::choose() {
+        Ok(name) => {
+            let llvm = llvm_major(&name)?;
+            if name == toolchain::LINKED && !Path::new("/usr/bin/cargo-clippy").is_file() {
+                packages.push("rust-web-clippy");
+            }
+            if !linker::present()? {
+                packages.extend(linker::packages(llvm)?);
+                steps.push(Step::Linker { llvm });
+            }
+        }
+        // Named by the user: nothing here may stand in for it.
+        Err(error) if env::var_os(toolchain::OVERRIDE).is_some() => return Err(error),
+        Err(_) if toolchain::has_rustup() && Path::new(DEBIANS_CORE).is_dir() => {
+            steps.push(Step::LinkToolchain);
+        }
+        Err(_) => packages.extend(["rustc-web", "cargo-web", "rust-web-src", "rust-web-clippy"]),
+    }
+
+    if scope >= Scope::Test && !moto::present() {
+        if !moto::can_make_venv() {
+            packages.push("python3-venv");
+        }
+        steps.push(Step::Moto);
+    }
+    if scope >= Scope::Demo && !need::mounted("bpf", BPFFS)? {
+        steps.push(Step::BpfFs);
+    }
+    if !packages.is_empty() {
+        steps.insert(0, Step::Packages(packages));
+    }
+    Ok(steps)
+}
+
+/// The major version of the LLVM that the toolchain's compiler writes bitcode with.
+///
+/// The linker reads that bitcode, so its LLVM must not be older.
+fn llvm_major(toolchain: &str) -> Result<u32> {
+    let said = process::output(toolchain::rustc(toolchain).arg("-vV"))?;
+    said.lines()
+        .find_map(|line| line.strip_prefix("LLVM version: "))
+        .and_then(|version| version.split('.').next())
+        .and_then(|major| major.parse().ok())
+        .with_context(|| format!("the compiler of {toolchain} does not name its LLVM"))
+}
