@@ -132,7 +132,11 @@ impl Process {
         self.child.wait().with_context(|| format!("wait for {}", self.name))
     }
 
-    fn ended_within(&mut self, limit: Duration) -> Result<Option<ExitStatus>> {
+    /// Waits for it to end by itself, for no longer than `limit`.
+    ///
+    /// # Errors
+    /// It can't be waited for.
+    pub fn ended_within(&mut self, limit: Duration) -> Result<Option<ExitStatus>> {
         let deadline = Instant::now() + limit;
         loop {
             if let Some(status) = self.child.try_wait().with_context(|| format!("wait for {}", self.name))? {

@@ -15,4 +15,4 @@ pub use namespace::Namespace;
 pub use tap::{Sender, Tap};
 pub use veth::{Link, veth};
 
-pub(crate) use nft::apply as apply_nft;
+pub(crate) use nft::{apply as apply_nft, list as list_nft};
