@@ -1,7 +1,6 @@
 //! The subnet's boundary: a router that does with packets what the NACL says.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -9,8 +8,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use ipnet::IpNet;
 
-use super::cloud::{Cloud, Nacl, NaclRule};
+use super::cloud::Control;
 use crate::net::{self, Namespace};
+use crate::standin::acl::{Acl, Action, Entry};
 
 /// How often the NACL is read.
 const EVERY: Duration = Duration::from_millis(200);
@@ -22,7 +22,7 @@ const EVERY: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub struct Boundary {
     router: Arc<Namespace>,
-    enforced: Arc<Mutex<Result<Nacl, String>>>,
+    enforced: Arc<Mutex<Result<Acl, String>>>,
     stop: Option<mpsc::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -32,19 +32,19 @@ impl Boundary {
     ///
     /// # Errors
     /// The NACL can't be read, or nft fails.
-    pub fn start(router: &Arc<Namespace>, inside: &str, cloud: &Cloud) -> Result<Self> {
-        let nacl = cloud.nacl(router)?;
+    pub fn start(router: &Arc<Namespace>, inside: &str, cloud: Control) -> Result<Self> {
+        let acl = cloud.acl(router)?;
         net::apply_nft(router, &table(inside))?;
-        net::apply_nft(router, &rules(&nacl))?;
-        let enforced = Arc::new(Mutex::new(Ok(nacl)));
+        net::apply_nft(router, &rules(&acl))?;
+        let enforced = Arc::new(Mutex::new(Ok(acl)));
         let (stop, stopped) = mpsc::channel();
         let thread = {
-            let (router, enforced, cloud) = (Arc::clone(router), Arc::clone(&enforced), cloud.control());
+            let (router, enforced) = (Arc::clone(router), Arc::clone(&enforced));
             thread::spawn(move || {
                 while stopped.recv_timeout(EVERY) == Err(mpsc::RecvTimeoutError::Timeout) {
                     let mut enforced = enforced.lock().unwrap_or_else(PoisonError::into_inner);
                     if let Ok(current) = &*enforced {
-                        match follow(&router, current, || cloud.nacl(&router)) {
+                        match follow(&router, current, || cloud.acl(&router)) {
                             Ok(None) => {}
                             Ok(Some(changed)) => *enforced = Ok(changed),
                             Err(error) => *enforced = Err(format!("{error:#}")),
@@ -56,11 +56,11 @@ impl Boundary {
         Ok(Self { router: Arc::clone(router), enforced, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// The rules that are enforced now.
+    /// The NACL that is enforced now.
     ///
     /// # Errors
     /// The NACL could not be followed.
-    pub fn enforced(&self) -> Result<Nacl> {
+    pub fn enforced(&self) -> Result<Acl> {
         let enforced = self.enforced.lock().unwrap_or_else(PoisonError::into_inner);
         enforced.clone().map_err(anyhow::Error::msg).context("follow the NACL")
     }
@@ -94,7 +94,7 @@ impl Drop for Boundary {
 }
 
 /// Enforces the NACL anew where it has changed, and gives it then.
-fn follow(router: &Namespace, current: &Nacl, read: impl FnOnce() -> Result<Nacl>) -> Result<Option<Nacl>> {
+fn follow(router: &Namespace, current: &Acl, read: impl FnOnce() -> Result<Acl>) -> Result<Option<Acl>> {
     let observed = read()?;
     if observed == *current {
         return Ok(None);
@@ -118,32 +118,33 @@ fn table(inside: &str) -> String {
 }
 
 /// Both rule lists, in one transaction: no packet meets a half of them.
-fn rules(nacl: &Nacl) -> String {
+fn rules(acl: &Acl) -> String {
     let mut ruleset = String::from("flush chain inet nacl ingress\nflush chain inet nacl egress\n");
-    let mut rules: Vec<&NaclRule> = nacl.rules.iter().collect();
-    rules.sort_by_key(|rule| (rule.egress, rule.number));
-    for rule in rules {
-        let (chain, side) = if rule.egress { ("egress", "daddr") } else { ("ingress", "saddr") };
-        let family = if rule.network.addr().is_ipv4() { "ip" } else { "ip6" };
-        let protocol = matched_protocol(rule);
-        let verdict = match (rule.allow, rule.egress) {
-            (true, _) => "accept".to_owned(),
-            (false, true) => "drop".to_owned(),
-            (false, false) => {
-                let counter = counter_of(&rule.network);
+    // The keys' order is that of the rule numbers.
+    for entry in acl.entries.values() {
+        let (chain, side) = if entry.egress { ("egress", "daddr") } else { ("ingress", "saddr") };
+        let family = if entry.is_v6() { "ip6" } else { "ip" };
+        let counter = counter_of(&entry.network);
+        let verdict = match entry.action {
+            Action::Allow => "accept".to_owned(),
+            Action::Deny if entry.egress || entry.is_protected() => "drop".to_owned(),
+            Action::Deny => {
                 // Adding what is there changes nothing, and so goes on counting.
-                writeln!(ruleset, "add counter inet nacl {counter}").expect("a String takes it");
+                ruleset += &format!("add counter inet nacl {counter}\n");
                 format!("counter name {counter} drop")
             }
         };
-        writeln!(ruleset, "add rule inet nacl {chain} {family} {side} {}{protocol} {verdict}", rule.network)
-            .expect("a String takes it");
+        ruleset += &format!(
+            "add rule inet nacl {chain} {family} {side} {}{} {verdict}\n",
+            entry.network,
+            matched_protocol(entry)
+        );
     }
     ruleset
 }
 
-fn matched_protocol(rule: &NaclRule) -> String {
-    match (rule.protocol, rule.ports) {
+fn matched_protocol(entry: &Entry) -> String {
+    match (entry.protocol, entry.ports) {
         (-1, _) => String::new(),
         (number, Some((first, last))) => format!(" meta l4proto {number} th dport {first}-{last}"),
         (number, None) => format!(" meta l4proto {number}"),
@@ -174,9 +175,22 @@ fn network_of(counter: &str) -> Result<IpNet> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::standin::acl::{default_allows, default_denies};
 
-    fn rule(number: u32, network: &str, allow: bool) -> NaclRule {
-        NaclRule { egress: false, number, allow, protocol: -1, network: network.parse().unwrap(), ports: None }
+    fn acl(entries: impl IntoIterator<Item = Entry>) -> Acl {
+        Acl {
+            id: "acl-0123abcd".to_owned(),
+            vpc: "vpc-0123abcd".to_owned(),
+            owner: "123456789012".to_owned(),
+            is_default: true,
+            tags: BTreeMap::new(),
+            associations: Vec::new(),
+            entries: entries.into_iter().map(|entry| (entry.key(), entry)).collect(),
+        }
+    }
+
+    fn deny(number: u16, network: &str) -> Entry {
+        Entry::ingress(number, Action::Deny, network.parse().unwrap())
     }
 
     #[test]
@@ -189,8 +203,7 @@ mod tests {
 
     #[test]
     fn the_lowest_number_comes_first() {
-        let nacl = Nacl { rules: vec![rule(100, "0.0.0.0/0", true), rule(7, "203.0.113.7/32", false)] };
-        let ruleset = rules(&nacl);
+        let ruleset = rules(&acl(default_allows(true).into_iter().chain([deny(7, "203.0.113.7/32")])));
         let deny = ruleset.find("ip saddr 203.0.113.7/32 counter").unwrap();
         let allow = ruleset.find("ip saddr 0.0.0.0/0 accept").unwrap();
         assert!(deny < allow, "{ruleset}");
@@ -200,10 +213,11 @@ mod tests {
     fn nft_takes_every_kind_of_rule_and_keeps_counters_over_a_change() {
         let router = Namespace::new("boundary").unwrap();
         net::apply_nft(&router, &table("inside")).unwrap();
-        let ports = NaclRule { protocol: 6, ports: Some((22, 80)), egress: true, ..rule(3, "::/0", false) };
-        let nacl = Nacl { rules: vec![rule(1, "203.0.113.7/32", false), rule(2, "2001:db8::/64", false), ports] };
-        net::apply_nft(&router, &rules(&nacl)).unwrap();
-        net::apply_nft(&router, &rules(&Nacl { rules: vec![rule(1, "203.0.113.8/32", false)] })).unwrap();
+        let ports = Entry { protocol: 6, ports: Some((22, 80)), ..Entry::egress(3, Action::Deny, "::/0".parse().unwrap()) };
+        let entries = default_denies(true).into_iter().chain(default_allows(true));
+        let ours = [deny(1, "203.0.113.7/32"), deny(2, "2001:db8::/64"), ports];
+        net::apply_nft(&router, &rules(&acl(entries.chain(ours)))).unwrap();
+        net::apply_nft(&router, &rules(&acl([deny(1, "203.0.113.8/32")]))).unwrap();
         let counters = net::list_nft(&router, &["counters", "table", "inet", "nacl"], "counter").unwrap();
         assert_eq!(counters.len(), 3, "{counters:?}");
     }

@@ -104,7 +104,7 @@ fn write_settings(settings: &Path, folder: &Path, config: &Fail2banConfig) -> Re
     write(
         "action.d/nicban.local",
         &format!(
-            "[Init]\nnicban-action = {}\nsocket = {}\n",
+            "[Init]\nnicban = {}\nsocket = {}\n",
             config.action.display(),
             config.socket.display()
         ),

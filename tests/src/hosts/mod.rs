@@ -13,7 +13,7 @@ mod sshd;
 
 pub use auth_log::AuthLog;
 pub use boundary::Boundary;
-pub use cloud::{Cloud, Nacl, NaclRule};
+pub use cloud::{Cloud, CloudConfig, Control};
 pub use daemon::{Daemon, DaemonConfig};
 pub use fail2ban::{Fail2ban, Fail2banConfig};
 pub use flood::Flood;

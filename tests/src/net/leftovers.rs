@@ -49,7 +49,6 @@ pub fn prepare() -> Result<()> {
 #[derive(Debug)]
 pub struct Scratch {
     path: PathBuf,
-    keep: bool,
 }
 
 impl Scratch {
@@ -60,28 +59,23 @@ impl Scratch {
     pub fn new(role: &str) -> Result<Self> {
         let path = std::env::temp_dir().join(own_name(role));
         fs::create_dir(&path).with_context(|| format!("make {}", path.display()))?;
-        Ok(Self { path, keep: false })
+        Ok(Self { path })
     }
 
     /// A folder for pins, not made yet: that is up to whoever pins.
     pub fn pins(role: &str) -> Self {
-        Self { path: Path::new(BPF_FS).join(own_name(role)), keep: false }
+        Self { path: Path::new(BPF_FS).join(own_name(role)) }
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
     }
-
-    /// Leaves the folder in place on drop, for a look inside.
-    pub fn keep(&mut self) {
-        self.keep = true;
-    }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        if !self.keep && self.path.exists() {
+        if self.path.exists() {
             report("remove", fs::remove_dir_all(&self.path), &self.path);
         }
     }

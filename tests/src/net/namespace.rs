@@ -18,7 +18,6 @@ use crate::process;
 #[derive(Debug)]
 pub struct Namespace {
     name: String,
-    keep: bool,
 }
 
 impl Namespace {
@@ -30,7 +29,7 @@ impl Namespace {
         prepare()?;
         let name = own_name(role);
         process::run(Command::new("ip").args(["netns", "add", &name]))?;
-        let namespace = Self { name, keep: false };
+        let namespace = Self { name };
         namespace.ip(&["link", "set", "lo", "up"])?;
         Ok(namespace)
     }
@@ -38,11 +37,6 @@ impl Namespace {
     /// Its name, for `ip netns exec`.
     pub fn name(&self) -> &str {
         &self.name
-    }
-
-    /// Leaves it in place on drop, for a look inside.
-    pub fn keep(&mut self) {
-        self.keep = true;
     }
 
     /// A command that will run in it.
@@ -156,9 +150,7 @@ impl Namespace {
 
 impl Drop for Namespace {
     fn drop(&mut self) {
-        if !self.keep {
-            leftovers::remove_namespace(&self.name);
-        }
+        leftovers::remove_namespace(&self.name);
     }
 }
 
