@@ -1,6 +1,13 @@
 //! What nicban's privileged tests and its demo stand on: hosts as network
 //! namespaces, real services on them, and stand-ins for the cloud.
 #![forbid(unsafe_code)]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests wait for real hosts, on the real clock"
+)]
 
+pub mod demo;
+pub mod hosts;
 pub mod net;
 pub mod process;
+pub mod wait;

@@ -71,7 +71,11 @@ impl Process {
                 });
             });
         }
-        Ok(Self { name: name.to_owned(), child, output })
+        Ok(Self {
+            name: name.to_owned(),
+            child,
+            output,
+        })
     }
 
     /// Its process id.
@@ -82,7 +86,10 @@ impl Process {
     /// The last lines that it wrote.
     pub fn output(&self) -> String {
         let kept = self.output.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.iter().map(|line| format!("{line}\n")).collect()
+        kept.iter()
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 
     /// Fails with its output when it has ended.
@@ -90,8 +97,16 @@ impl Process {
     /// # Errors
     /// It has ended, or its state can't be read.
     pub fn expect_alive(&mut self) -> Result<()> {
-        if let Some(status) = self.child.try_wait().with_context(|| format!("wait for {}", self.name))? {
-            bail!("{} has ended ({status}); its last words:\n{}", self.name, self.output());
+        if let Some(status) = self
+            .child
+            .try_wait()
+            .with_context(|| format!("wait for {}", self.name))?
+        {
+            bail!(
+                "{} has ended ({status}); its last words:\n{}",
+                self.name,
+                self.output()
+            );
         }
         Ok(())
     }
@@ -128,8 +143,12 @@ impl Process {
         if let Some(status) = self.ended_within(GRACE)? {
             return Ok(status);
         }
-        self.child.kill().with_context(|| format!("kill {}", self.name))?;
-        self.child.wait().with_context(|| format!("wait for {}", self.name))
+        self.child
+            .kill()
+            .with_context(|| format!("kill {}", self.name))?;
+        self.child
+            .wait()
+            .with_context(|| format!("wait for {}", self.name))
     }
 
     /// Waits for it to end by itself, for no longer than `limit`.
@@ -139,7 +158,11 @@ impl Process {
     pub fn ended_within(&mut self, limit: Duration) -> Result<Option<ExitStatus>> {
         let deadline = Instant::now() + limit;
         loop {
-            if let Some(status) = self.child.try_wait().with_context(|| format!("wait for {}", self.name))? {
+            if let Some(status) = self
+                .child
+                .try_wait()
+                .with_context(|| format!("wait for {}", self.name))?
+            {
                 return Ok(Some(status));
             }
             if Instant::now() >= deadline {
@@ -186,7 +209,9 @@ pub fn run_with_input(command: &mut Command, input: &str) -> Result<String> {
             _ => drop(stdin),
         }
     }
-    let output = child.wait_with_output().with_context(|| format!("wait for {}", shown(command)))?;
+    let output = child
+        .wait_with_output()
+        .with_context(|| format!("wait for {}", shown(command)))?;
     if !output.status.success() {
         bail!(
             "{} failed ({}): {}",
@@ -243,8 +268,11 @@ mod tests {
 
     #[test]
     fn the_output_of_both_streams_is_kept() {
-        let mut process =
-            Process::spawn("sh", Command::new("sh").args(["-c", "echo out; echo err >&2"])).unwrap();
+        let mut process = Process::spawn(
+            "sh",
+            Command::new("sh").args(["-c", "echo out; echo err >&2"]),
+        )
+        .unwrap();
         process.wait(Duration::from_secs(5)).unwrap();
         let deadline = Instant::now() + Duration::from_secs(5);
         while process.output().lines().count() < 2 && Instant::now() < deadline {
@@ -257,8 +285,7 @@ mod tests {
 
     #[test]
     fn an_early_end_is_told_with_the_last_words() {
-        let mut process =
-            Process::spawn("sh", Command::new("sh").args(["-c", "exit 3"])).unwrap();
+        let mut process = Process::spawn("sh", Command::new("sh").args(["-c", "exit 3"])).unwrap();
         process.wait(Duration::from_secs(5)).unwrap();
         let error = process.expect_alive().unwrap_err();
         assert!(error.to_string().contains("exit status: 3"), "{error}");
@@ -266,12 +293,16 @@ mod tests {
 
     #[test]
     fn a_failed_command_tells_its_stderr() {
-        let error = run(Command::new("sh").args(["-c", "echo no such thing >&2; exit 1"])).unwrap_err();
+        let error =
+            run(Command::new("sh").args(["-c", "echo no such thing >&2; exit 1"])).unwrap_err();
         assert!(error.to_string().contains("no such thing"), "{error}");
     }
 
     #[test]
     fn input_reaches_the_command() {
-        assert_eq!(run_with_input(&mut Command::new("cat"), "both ways").unwrap(), "both ways");
+        assert_eq!(
+            run_with_input(&mut Command::new("cat"), "both ways").unwrap(),
+            "both ways"
+        );
     }
 }

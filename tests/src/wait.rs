@@ -11,7 +11,11 @@ const POLL: Duration = Duration::from_millis(50);
 ///
 /// # Errors
 /// `look` fails, or has found nothing when `limit` is over.
-pub fn until<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+pub fn until<T>(
+    what: &str,
+    limit: Duration,
+    mut look: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
     let deadline = Instant::now() + limit;
     loop {
         if let Some(found) = look()? {

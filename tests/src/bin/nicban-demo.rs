@@ -12,9 +12,14 @@ fn main() -> ExitCode {
                 eprintln!("did not hold: {failure}");
             }
             println!("{outcome}");
-            if outcome.ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            if outcome.ok() {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
         }
         Err(error) => {
+            nicban_tests::net::give_way_to_signal();
             eprintln!("the demo could not go on: {error:#}");
             ExitCode::FAILURE
         }

@@ -30,7 +30,10 @@ pub(super) fn attackers() -> Vec<Attacker> {
         // 7 and 30 have no common divisor: every rank is taken once.
         rate: LOUDEST / f64::from(1 + u16::from(n) * 7 % u16::from(V4)),
     });
-    let v6 = (0..V6).map(|n| Attacker { address: v6_address(n).into(), rate: LOUDEST_V6 / f64::from(1 + n) });
+    let v6 = (0..V6).map(|n| Attacker {
+        address: v6_address(n).into(),
+        rate: LOUDEST_V6 / f64::from(1 + n),
+    });
     let mut attackers: Vec<Attacker> = v4.collect();
     for (n, attacker) in v6.enumerate() {
         attackers.insert(n * 8 + 4, attacker);
@@ -42,7 +45,11 @@ pub(super) fn attackers() -> Vec<Attacker> {
 /// apart that no narrow network holds two.
 fn v4_address(n: u8) -> Ipv4Addr {
     let host = 5 + n / 2 * 16;
-    if n.is_multiple_of(2) { Ipv4Addr::new(203, 0, 113, host) } else { Ipv4Addr::new(198, 51, 100, host) }
+    if n.is_multiple_of(2) {
+        Ipv4Addr::new(203, 0, 113, host)
+    } else {
+        Ipv4Addr::new(198, 51, 100, host)
+    }
 }
 
 /// Each in a /64 of its own (RFC 3849).
@@ -67,7 +74,11 @@ mod tests {
     #[test]
     fn the_rates_are_different_and_bounded() {
         let attackers = attackers();
-        let v4: BTreeSet<u64> = attackers.iter().filter(|a| a.address.is_ipv4()).map(|a| a.rate.to_bits()).collect();
+        let v4: BTreeSet<u64> = attackers
+            .iter()
+            .filter(|a| a.address.is_ipv4())
+            .map(|a| a.rate.to_bits())
+            .collect();
         assert_eq!(v4.len(), 30);
         let total: f64 = attackers.iter().map(|a| a.rate).sum();
         assert!(total < 2_500.0, "{total} packets/s");

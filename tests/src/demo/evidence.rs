@@ -76,14 +76,26 @@ pub(super) fn collect(
     story: &Story,
 ) -> Result<Evidence> {
     let steady = stay_denied(services, None, SETTLE)?;
-    let (boundary_before, xdp_before) = (at_boundary(services, attackers)?, at_xdp(services, attackers)?);
+    let (boundary_before, xdp_before) = (
+        at_boundary(services, attackers)?,
+        at_xdp(services, attackers)?,
+    );
     let steady = stay_denied(services, Some(steady), WINDOW)?;
-    let (boundary, xdp) = (at_boundary(services, attackers)?, at_xdp(services, attackers)?);
-    let since = |now: &BTreeMap<IpAddr, u64>, before: &BTreeMap<IpAddr, u64>, who: &IpAddr| get(now, who) - get(before, who);
+    let (boundary, xdp) = (
+        at_boundary(services, attackers)?,
+        at_xdp(services, attackers)?,
+    );
+    let since = |now: &BTreeMap<IpAddr, u64>, before: &BTreeMap<IpAddr, u64>, who: &IpAddr| {
+        get(now, who) - get(before, who)
+    };
 
     let acl = services.boundary.enforced()?;
     let bans = services.daemon.bans()?;
-    let (arrived, leaked, sent) = (siege.arrived.counts()?, siege.leaked.counts()?, siege.flood.sent());
+    let (arrived, leaked, sent) = (
+        siege.arrived.counts()?,
+        siege.leaked.counts()?,
+        siege.flood.sent(),
+    );
     let mut fates = BTreeMap::new();
     for who in attackers.iter().map(|attacker| attacker.address) {
         let mut holders = Vec::new();
@@ -94,24 +106,39 @@ pub(super) fn collect(
                 holders.extend(ban.holders.iter().map(|holder| holder.name.clone()));
             }
         }
-        let ours = acl.entries.values().find(|e| !e.egress && !e.is_protected() && denied(&acl).contains(&e.network) && e.network.contains(&who));
-        fates.insert(who, Fate {
-            banned,
-            holders,
-            sent: get(&sent, &who),
-            at_xdp: get(&xdp, &who),
-            rule: ours.map(|entry| entry.number),
-            at_boundary: get(&boundary, &who),
-            arrived: get(&arrived, &who),
-            leaked: get(&leaked, &who),
-            in_slot: steady.iter().any(|network| network.contains(&who)).then(|| InSlot {
-                at_boundary: since(&boundary, &boundary_before, &who),
-                at_xdp: since(&xdp, &xdp_before, &who),
-            }),
+        let ours = acl.entries.values().find(|e| {
+            !e.egress
+                && !e.is_protected()
+                && denied(&acl).contains(&e.network)
+                && e.network.contains(&who)
         });
+        fates.insert(
+            who,
+            Fate {
+                banned,
+                holders,
+                sent: get(&sent, &who),
+                at_xdp: get(&xdp, &who),
+                rule: ours.map(|entry| entry.number),
+                at_boundary: get(&boundary, &who),
+                arrived: get(&arrived, &who),
+                leaked: get(&leaked, &who),
+                in_slot: steady
+                    .iter()
+                    .any(|network| network.contains(&who))
+                    .then(|| InSlot {
+                        at_boundary: since(&boundary, &boundary_before, &who),
+                        at_xdp: since(&xdp, &xdp_before, &who),
+                    }),
+            },
+        );
     }
     let status = services.daemon.status()?;
-    story.say(&format!("counted for {} s, with {} addresses in a slot all the time", WINDOW.as_secs(), fates.values().filter(|f| f.in_slot.is_some()).count()));
+    story.say(&format!(
+        "counted for {} s, with {} addresses in a slot all the time",
+        WINDOW.as_secs(),
+        fates.values().filter(|f| f.in_slot.is_some()).count()
+    ));
     Ok(Evidence {
         fates,
         denied: denied(&acl),
@@ -121,7 +148,11 @@ pub(super) fn collect(
 }
 
 /// The networks, out of `among` if given, that the boundary denies for the whole of a time.
-fn stay_denied(services: &mut Services, among: Option<Vec<IpNet>>, time: Duration) -> Result<Vec<IpNet>> {
+fn stay_denied(
+    services: &mut Services,
+    among: Option<Vec<IpNet>>,
+    time: Duration,
+) -> Result<Vec<IpNet>> {
     let deadline = Instant::now() + time;
     let mut steady = match among {
         Some(networks) => networks,
@@ -142,11 +173,16 @@ fn at_boundary(services: &Services, attackers: &[Attacker]) -> Result<BTreeMap<I
 
 fn at_xdp(services: &Services, attackers: &[Attacker]) -> Result<BTreeMap<IpAddr, u64>> {
     let rows = services.daemon.bans()?;
-    let dropped = rows.iter().map(|row| Ok((parse_network(&row.address)?, row.dropped.packets)));
+    let dropped = rows
+        .iter()
+        .map(|row| Ok((parse_network(&row.address)?, row.dropped.packets)));
     Ok(by_attacker(attackers, dropped.collect::<Result<Vec<_>>>()?))
 }
 
-fn by_attacker(attackers: &[Attacker], counts: impl IntoIterator<Item = (IpNet, u64)>) -> BTreeMap<IpAddr, u64> {
+fn by_attacker(
+    attackers: &[Attacker],
+    counts: impl IntoIterator<Item = (IpNet, u64)>,
+) -> BTreeMap<IpAddr, u64> {
     let mut by_attacker = BTreeMap::new();
     for (network, packets) in counts {
         for attacker in super::covered(attackers, &network) {

@@ -30,7 +30,9 @@ pub fn play(options: &Options) -> Result<Outcome> {
     let story = Story::begin(options.json_only);
     let attackers = cast::attackers();
 
-    story.stage("Four hosts on cables: attackers, the subnet's boundary, the bastion, an honest client");
+    story.stage(
+        "Four hosts on cables: attackers, the subnet's boundary, the bastion, an honest client",
+    );
     let topology = Topology::build(&attackers)?;
 
     story.stage("Their services: EC2 and IMDS stand-ins, nicban, sshd, fail2ban");
@@ -50,8 +52,14 @@ pub fn play(options: &Options) -> Result<Outcome> {
     let evidence = evidence::collect(&mut services, &siege, &attackers, &story)?;
 
     story.stage("Who is dropped where");
-    let outcome = Outcome::of(&evidence, &honest.stop(), story.elapsed());
+    let honest = honest.stop();
+    let outcome = Outcome::of(&evidence, &honest, story.elapsed());
     story.show(&roster::table(&attackers, &evidence));
+    story.say(&format!(
+        "the honest client was served {} times, the slowest took {} ms",
+        honest.served,
+        honest.slowest.as_millis()
+    ));
     if options.keep {
         story.pause(&topology.how_to_look_inside());
     }
@@ -63,5 +71,7 @@ fn covered<'a>(
     attackers: &'a [Attacker],
     network: &'a ipnet::IpNet,
 ) -> impl Iterator<Item = &'a Attacker> {
-    attackers.iter().filter(|attacker| network.contains(&attacker.address))
+    attackers
+        .iter()
+        .filter(|attacker| network.contains(&attacker.address))
 }

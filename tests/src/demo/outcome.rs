@@ -46,7 +46,13 @@ pub struct Outcome {
 impl Outcome {
     pub(super) fn of(evidence: &Evidence, honest: &Served, elapsed: Duration) -> Self {
         let fates = || evidence.fates.values();
-        let of_family = |v6: bool| evidence.denied.iter().filter(|network| network.addr().is_ipv6() == v6).count();
+        let of_family = |v6: bool| {
+            evidence
+                .denied
+                .iter()
+                .filter(|network| network.addr().is_ipv6() == v6)
+                .count()
+        };
         let in_slot = || fates().filter_map(|fate| fate.in_slot);
         let mut outcome = Self {
             banned: fates().filter(|fate| fate.banned).count(),
@@ -77,7 +83,11 @@ impl Outcome {
         let fates = || evidence.fates.iter();
         let mut failures = Failures::default();
         failures.unless(self.banned == evidence.fates.len(), || {
-            format!("{} of {} attackers are banned", self.banned, evidence.fates.len())
+            format!(
+                "{} of {} attackers are banned",
+                self.banned,
+                evidence.fates.len()
+            )
         });
         failures.each(fates().filter(|(_, fate)| fate.arrived == 0), |who, _| {
             format!("no packet of {who} arrived before its ban, so that its silence proves nothing")
@@ -86,22 +96,35 @@ impl Outcome {
             format!("XDP dropped no packet of {who}")
         });
         failures.each(fates().filter(|(_, fate)| fate.leaked > 0), |who, fate| {
-            format!("{} packets of {who} arrived after its ban was acknowledged", fate.leaked)
+            format!(
+                "{} packets of {who} arrived after its ban was acknowledged",
+                fate.leaked
+            )
         });
         let v6 = fates().filter(|(who, _)| who.is_ipv6()).count();
         failures.unless(self.nacl_entries_v4 == SLOTS, || {
-            format!("the NACL denies {} IPv4 networks, not {SLOTS}", self.nacl_entries_v4)
+            format!(
+                "the NACL denies {} IPv4 networks, not {SLOTS}",
+                self.nacl_entries_v4
+            )
         });
         failures.unless(self.nacl_entries_v6 == v6, || {
-            format!("the NACL denies {} IPv6 networks, not {v6}", self.nacl_entries_v6)
+            format!(
+                "the NACL denies {} IPv6 networks, not {v6}",
+                self.nacl_entries_v6
+            )
         });
-        failures.unless(self.in_slot > 0, || "nobody held a slot for long enough to compare counters".to_owned());
-        failures.each(fates().filter(|(_, fate)| fate.in_slot.is_some_and(|slot| slot.at_boundary == 0)), |who, _| {
-            format!("{who} held a slot, but the boundary dropped none of its packets")
+        failures.unless(self.in_slot > 0, || {
+            "nobody held a slot for long enough to compare counters".to_owned()
         });
-        failures.each(fates().filter(|(_, fate)| fate.in_slot.is_some_and(|slot| slot.at_xdp > 0)), |who, _| {
-            format!("{who} held a slot, but its packets still came as far as XDP")
-        });
+        failures.each(
+            fates().filter(|(_, fate)| fate.in_slot.is_some_and(|slot| slot.at_boundary == 0)),
+            |who, _| format!("{who} held a slot, but the boundary dropped none of its packets"),
+        );
+        failures.each(
+            fates().filter(|(_, fate)| fate.in_slot.is_some_and(|slot| slot.at_xdp > 0)),
+            |who, _| format!("{who} held a slot, but its packets still came as far as XDP"),
+        );
         failures.unless(honest.ok(), || {
             format!(
                 "the honest client was served {} times, and turned away {} times: {}",
@@ -129,7 +152,8 @@ impl Failures {
         culprits: impl Iterator<Item = (&'a std::net::IpAddr, &'a Fate)>,
         failure: impl Fn(&std::net::IpAddr, &Fate) -> String,
     ) {
-        self.0.extend(culprits.map(|(who, fate)| failure(who, fate)));
+        self.0
+            .extend(culprits.map(|(who, fate)| failure(who, fate)));
     }
 }
 

@@ -38,7 +38,10 @@ pub(super) fn denied(acl: &Acl) -> Vec<IpNet> {
 /// # Errors
 /// That doesn't come to be in time; the error says how far it went.
 pub(super) fn wait(services: &mut Services, attackers: &[Attacker], story: &Story) -> Result<()> {
-    let v6 = attackers.iter().filter(|attacker| attacker.address.is_ipv6()).count();
+    let v6 = attackers
+        .iter()
+        .filter(|attacker| attacker.address.is_ipv6())
+        .count();
     let goal = SLOTS.min(attackers.len() - v6) + v6.min(SLOTS);
     let loudest = loudest(attackers);
     let progress = story.progress(goal);
@@ -46,11 +49,19 @@ pub(super) fn wait(services: &mut Services, attackers: &[Attacker], story: &Stor
     loop {
         services.expect_alive()?;
         let denied = denied(&services.boundary.enforced()?);
-        for network in denied.iter().filter(|network| !seen.contains(*network)) {
-            story.say(&format!("the boundary denies {network}"));
-        }
-        let missing: Vec<_> = loudest.iter().filter(|loud| !denied.iter().any(|n| n.contains(&loud.address))).collect();
-        progress.reached(denied.len(), &format!("slots, {} of the {LOUDEST} loudest in one", LOUDEST - missing.len()));
+        tell(story, "the boundary denies", &denied, &seen);
+        tell(story, "and no longer", &seen, &denied);
+        let missing: Vec<_> = loudest
+            .iter()
+            .filter(|loud| !denied.iter().any(|n| n.contains(&loud.address)))
+            .collect();
+        progress.reached(
+            denied.len(),
+            &format!(
+                "slots, {} of the {LOUDEST} loudest in one",
+                LOUDEST - missing.len()
+            ),
+        );
         if denied.len() >= goal && missing.is_empty() {
             return Ok(());
         }
@@ -60,7 +71,11 @@ pub(super) fn wait(services: &mut Services, attackers: &[Attacker], story: &Stor
                 "{} of {goal} slots are filled, and of the loudest these are in none: {}; nicban says that its NACL \
                  tier is {:?}: {}; its log:\n{}",
                 denied.len(),
-                missing.iter().map(|a| a.address.to_string()).collect::<Vec<_>>().join(", "),
+                missing
+                    .iter()
+                    .map(|a| a.address.to_string())
+                    .collect::<Vec<_>>()
+                    .join(", "),
                 nacl.state,
                 nacl.reason,
                 services.daemon.output()
@@ -71,8 +86,25 @@ pub(super) fn wait(services: &mut Services, attackers: &[Attacker], story: &Stor
     }
 }
 
+/// Says which networks are in one list, but not in the other.
+fn tell(story: &Story, what: &str, these: &[IpNet], not: &[IpNet]) {
+    let networks: Vec<_> = these
+        .iter()
+        .filter(|network| !not.contains(network))
+        .map(IpNet::to_string)
+        .collect();
+    // A few to a line, so that it fits a terminal.
+    for line in networks.chunks(4) {
+        story.say(&format!("{what} {}", line.join(", ")));
+    }
+}
+
 fn loudest(attackers: &[Attacker]) -> Vec<Attacker> {
-    let mut v4: Vec<Attacker> = attackers.iter().filter(|attacker| attacker.address.is_ipv4()).copied().collect();
+    let mut v4: Vec<Attacker> = attackers
+        .iter()
+        .filter(|attacker| attacker.address.is_ipv4())
+        .copied()
+        .collect();
     v4.sort_by(|a, b| b.rate.total_cmp(&a.rate));
     v4.truncate(LOUDEST);
     v4

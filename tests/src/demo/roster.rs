@@ -8,7 +8,7 @@ use super::evidence::{Evidence, Fate};
 /// A row for each attacker, the loudest first.
 pub(super) fn table(attackers: &[Attacker], evidence: &Evidence) -> String {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header([
+    table.load_style(presets::UTF8_BORDERS_ONLY).set_header([
         "attacker",
         "banned by",
         "packets/s",
@@ -34,11 +34,16 @@ pub(super) fn table(attackers: &[Attacker], evidence: &Evidence) -> String {
 fn row(attacker: &Attacker, fate: &Fate) -> [String; 8] {
     [
         attacker.address.to_string(),
-        if fate.banned { fate.holders.join(", ") } else { "nobody".to_owned() },
+        if fate.banned {
+            fate.holders.join(", ")
+        } else {
+            "nobody".to_owned()
+        },
         format!("{:.0}", attacker.rate),
         fate.sent.to_string(),
         fate.at_xdp.to_string(),
-        fate.rule.map_or("-".to_owned(), |number| number.to_string()),
+        fate.rule
+            .map_or("-".to_owned(), |number| number.to_string()),
         fate.at_boundary.to_string(),
         fate.leaked.to_string(),
     ]

@@ -9,7 +9,8 @@ use super::options::Options;
 use super::story::Story;
 use super::topology::{BASTION, BASTION_MAC, BASTION_V4, EC2, INSIDE, SUBNET, Topology};
 use crate::hosts::{
-    Boundary, Cloud, CloudConfig, Daemon, DaemonConfig, Fail2ban, Fail2banConfig, Honest, Keys, Sshd,
+    Boundary, Cloud, CloudConfig, Daemon, DaemonConfig, Fail2ban, Fail2banConfig, Honest, Keys,
+    Sshd,
 };
 use crate::wait;
 
@@ -41,7 +42,11 @@ impl Services {
             },
         )?;
         let boundary = Boundary::start(&topology.boundary, INSIDE, cloud.control())?;
-        let daemon = Daemon::start(&topology.bastion, folder, &daemon_config(topology, options)?)?;
+        let daemon = Daemon::start(
+            &topology.bastion,
+            folder,
+            &daemon_config(topology, options)?,
+        )?;
         let keys = Keys::generate(folder, "visitor")?;
         let sshd = Sshd::start(&topology.bastion, folder, &keys)?;
         let fail2ban = Fail2ban::start(
@@ -54,7 +59,14 @@ impl Services {
                 socket: socket(topology),
             },
         )?;
-        Ok(Self { fail2ban, sshd, daemon, boundary, cloud, keys })
+        Ok(Self {
+            fail2ban,
+            sshd,
+            daemon,
+            boundary,
+            cloud,
+            keys,
+        })
     }
 
     /// What is up.
@@ -76,14 +88,26 @@ impl Services {
     }
 
     /// Starts the honest client, and waits for its first session.
-    pub(super) fn start_honest_client(&mut self, topology: &Topology, story: &Story) -> Result<Honest> {
+    pub(super) fn start_honest_client(
+        &mut self,
+        topology: &Topology,
+        story: &Story,
+    ) -> Result<Honest> {
         let honest = Honest::start(&topology.honest, &self.keys, &BASTION);
-        wait::until("the honest client is served over IPv4 and IPv6", Duration::from_secs(20), || {
-            self.expect_alive()?;
-            let served = honest.served();
-            ensure!(served.failures.is_empty(), "the honest client is turned away: {:?}", served.failures);
-            Ok((served.served >= 2).then_some(()))
-        })?;
+        wait::until(
+            "the honest client is served over IPv4 and IPv6",
+            Duration::from_secs(20),
+            || {
+                self.expect_alive()?;
+                let served = honest.served();
+                ensure!(
+                    served.failures.is_empty(),
+                    "the honest client is turned away: {:?}",
+                    served.failures
+                );
+                Ok((served.served >= 2).then_some(()))
+            },
+        )?;
         story.say("served over IPv4 and IPv6");
         Ok(honest)
     }
@@ -101,11 +125,11 @@ fn daemon_config(topology: &Topology, options: &Options) -> Result<DaemonConfig>
     let socket = socket(topology);
     let config = format!(
         "[daemon]\n\
-         socket = {socket:?}\n\
-         state_dir = {:?}\n\
+         socket = \"{}\"\n\
+         state_dir = \"{}\"\n\
          [xdp]\n\
          interfaces = [\"eth0\"]\n\
-         pin_dir = {:?}\n\
+         pin_dir = \"{}\"\n\
          # Everything quicker than by default: the demo's hours are minutes.\n\
          [rank]\n\
          half_life = \"2s\"\n\
@@ -118,11 +142,17 @@ fn daemon_config(topology: &Topology, options: &Options) -> Result<DaemonConfig>
          calls_per_second = 5.0\n\
          [metrics]\n\
          listen = \"127.0.0.1:0\"\n",
-        topology.folder.path().join("state"),
-        topology.pins.path(),
+        socket.display(),
+        topology.folder.path().join("state").display(),
+        topology.pins.path().display(),
     );
     let environment = vec![("AWS_ENDPOINT_URL_EC2".to_owned(), format!("http://{EC2}"))];
-    Ok(DaemonConfig { program: existing(&options.nicban)?, config, socket, environment })
+    Ok(DaemonConfig {
+        program: existing(&options.nicban)?,
+        config,
+        socket,
+        environment,
+    })
 }
 
 /// Only what the demo can't do without: its own log, and a short patience.
@@ -144,15 +174,14 @@ fn socket(topology: &Topology) -> PathBuf {
 }
 
 fn standin_program(options: &Options) -> Result<PathBuf> {
-    match &options.standin {
-        Some(path) => existing(path),
-        None => {
-            let own = std::env::current_exe().context("this program's own path")?;
-            existing(&own.with_file_name("nicban-standin"))
-        }
+    if let Some(path) = &options.standin {
+        return existing(path);
     }
+    let own = std::env::current_exe().context("this program's own path")?;
+    existing(&own.with_file_name("nicban-standin"))
 }
 
 fn existing(path: &Path) -> Result<PathBuf> {
-    path.canonicalize().with_context(|| format!("{} is needed", path.display()))
+    path.canonicalize()
+        .with_context(|| format!("{} is needed", path.display()))
 }

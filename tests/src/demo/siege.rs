@@ -51,7 +51,12 @@ pub(super) fn run<'a>(
     story: &Story,
 ) -> Result<Siege<'a>> {
     let arrived = Arrivals::new(&topology.bastion, "all")?;
-    arrived.watch(&attackers.iter().map(|attacker| attacker.address).collect::<Vec<_>>())?;
+    arrived.watch(
+        &attackers
+            .iter()
+            .map(|attacker| attacker.address)
+            .collect::<Vec<_>>(),
+    )?;
     let leaked = Arrivals::new(&topology.bastion, "leaked")?;
     let flood = Flood::new();
     let front = Front::new(attackers);
@@ -64,8 +69,16 @@ pub(super) fn run<'a>(
         result
     })?;
     let guesses = front.guesses.load(Ordering::Relaxed);
-    story.say(&format!("all {} are banned, after {guesses} guesses", attackers.len()));
-    Ok(Siege { arrived, leaked, flood, guesses })
+    story.say(&format!(
+        "all {} are banned, after {guesses} guesses",
+        attackers.len()
+    ));
+    Ok(Siege {
+        arrived,
+        leaked,
+        flood,
+        guesses,
+    })
 }
 
 /// Looks who is banned, until all are: what arrives from then on counts as a
@@ -84,17 +97,33 @@ fn watch(
         services.expect_alive()?;
         front.fail_on_error()?;
         let bans = ban_networks(services)?;
-        let new: Vec<Attacker> =
-            bans.iter().flat_map(|network| covered(front.attackers, network)).filter(|a| !front.is_banned(a.address)).copied().collect();
+        let new: Vec<Attacker> = bans
+            .iter()
+            .flat_map(|network| covered(front.attackers, network))
+            .filter(|a| !front.is_banned(a.address))
+            .copied()
+            .collect();
         if !new.is_empty() {
-            leaked.watch(&new.iter().map(|attacker| attacker.address).collect::<Vec<_>>())?;
+            leaked.watch(
+                &new.iter()
+                    .map(|attacker| attacker.address)
+                    .collect::<Vec<_>>(),
+            )?;
         }
         for attacker in new {
             front.set_banned(attacker.address);
-            flood.add(&topology.attackers, attacker.address, (own_family(attacker.address)?, PORT).into(), attacker.rate)?;
+            flood.add(
+                &topology.attackers,
+                attacker.address,
+                (own_family(attacker.address)?, PORT).into(),
+                attacker.rate,
+            )?;
         }
         let banned = front.banned_count();
-        progress.reached(banned, &format!("banned, {} guesses", front.guesses.load(Ordering::Relaxed)));
+        progress.reached(
+            banned,
+            &format!("banned, {} guesses", front.guesses.load(Ordering::Relaxed)),
+        );
         if banned == front.attackers.len() {
             return Ok(());
         }
@@ -112,18 +141,29 @@ fn watch(
 
 /// What the daemon says it drops.
 fn ban_networks(services: &Services) -> Result<Vec<IpNet>> {
-    services.daemon.bans()?.iter().map(|row| parse_network(&row.address)).collect()
+    services
+        .daemon
+        .bans()?
+        .iter()
+        .map(|row| parse_network(&row.address))
+        .collect()
 }
 
 /// An address or a network, as the daemon writes it.
 pub(super) fn parse_network(written: &str) -> Result<IpNet> {
     let address = || written.parse::<IpAddr>().map(IpNet::from);
-    written.parse().or_else(|_| address()).with_context(|| format!("{written} is no network"))
+    written
+        .parse()
+        .or_else(|_| address())
+        .with_context(|| format!("{written} is no network"))
 }
 
 /// The bastion's address of the same family.
 fn own_family(address: IpAddr) -> Result<IpAddr> {
-    BASTION.into_iter().find(|to| to.is_ipv4() == address.is_ipv4()).context("the bastion has both families")
+    BASTION
+        .into_iter()
+        .find(|to| to.is_ipv4() == address.is_ipv4())
+        .context("the bastion has both families")
 }
 
 /// What the attackers share.
@@ -143,12 +183,20 @@ struct State {
 
 impl<'a> Front<'a> {
     fn new(attackers: &'a [Attacker]) -> Self {
-        Self { attackers, next: AtomicUsize::new(0), guesses: AtomicUsize::new(0), state: Mutex::default() }
+        Self {
+            attackers,
+            next: AtomicUsize::new(0),
+            guesses: AtomicUsize::new(0),
+            state: Mutex::default(),
+        }
     }
 
     /// Attacks from one address after another, from each until it is banned.
     fn fight(&self, host: &Namespace) {
-        while let Some(attacker) = self.attackers.get(self.next.fetch_add(1, Ordering::Relaxed)) {
+        while let Some(attacker) = self
+            .attackers
+            .get(self.next.fetch_add(1, Ordering::Relaxed))
+        {
             if let Err(error) = self.attack_from(host, attacker.address) {
                 self.with(|state| state.error.get_or_insert(error).to_string());
                 return;

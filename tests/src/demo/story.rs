@@ -19,7 +19,11 @@ pub(super) struct Story {
 impl Story {
     /// A story that begins now; a quiet one is told to nobody.
     pub(super) fn begin(quiet: bool) -> Self {
-        Self { start: Instant::now(), quiet, stages: Cell::new(0) }
+        Self {
+            start: Instant::now(),
+            quiet,
+            stages: Cell::new(0),
+        }
     }
 
     /// Since the beginning.
@@ -50,7 +54,10 @@ impl Story {
 
     /// Stops the story with everything still at work, until Enter is pressed.
     pub(super) fn pause(&self, advice: &str) {
-        eprintln!("\nEverything is still at work. For a look inside:\n\n{advice}\n\nPress Enter to end it.");
+        self.show("");
+        eprintln!(
+            "\nEverything is still at work. For a look inside:\n\n{advice}\n\nPress Enter to end it."
+        );
         // The end of stdin goes on as well as a line does.
         if let Err(error) = std::io::stdin().read_line(&mut String::new()) {
             eprintln!("read from stdin: {error}");
@@ -59,11 +66,20 @@ impl Story {
 
     /// A progress towards `goal`.
     pub(super) fn progress(&self, goal: usize) -> Progress<'_> {
-        let bar = if self.quiet { ProgressBar::hidden() } else { ProgressBar::new(goal as u64) };
+        let bar = if self.quiet {
+            ProgressBar::hidden()
+        } else {
+            ProgressBar::new(goal as u64)
+        };
         let style = ProgressStyle::with_template("{spinner} [{bar:34}] {pos}/{len} {msg}")
             .unwrap_or_else(|_| ProgressStyle::default_bar());
         bar.set_style(style);
-        Progress { story: self, bar, goal, told: Cell::new(Instant::now()) }
+        Progress {
+            story: self,
+            bar,
+            goal,
+            told: Cell::new(Instant::now()),
+        }
     }
 
     fn clock(&self) -> String {
@@ -88,7 +104,8 @@ impl Progress<'_> {
         self.bar.tick();
         if self.bar.is_hidden() && self.told.get().elapsed() >= PLAIN_EVERY {
             self.told.set(Instant::now());
-            self.story.say(&format!("{position}/{} {message}", self.goal));
+            self.story
+                .say(&format!("{position}/{} {message}", self.goal));
         }
     }
 }

@@ -58,13 +58,26 @@ impl Topology {
         let folder = Scratch::new("demo")?;
         let pins = Scratch::pins("demo");
         boundary.make_router()?;
-        veth(Link::new(&boundary, INSIDE), Link::with_mac(&bastion, "eth0", BASTION_MAC))?;
-        veth(Link::new(&boundary, "outside"), Link::new(&attackers, "eth0"))?;
+        veth(
+            Link::new(&boundary, INSIDE),
+            Link::with_mac(&bastion, "eth0", BASTION_MAC),
+        )?;
+        veth(
+            Link::new(&boundary, "outside"),
+            Link::new(&attackers, "eth0"),
+        )?;
         veth(Link::new(&boundary, "clients"), Link::new(&honest, "eth0"))?;
         address_subnet(&boundary, &bastion)?;
         address_attackers(&boundary, &attackers, cast)?;
         address_honest(&boundary, &honest)?;
-        Ok(Self { attackers, honest, bastion, boundary: Arc::new(boundary), pins, folder })
+        Ok(Self {
+            attackers,
+            honest,
+            bastion,
+            boundary: Arc::new(boundary),
+            pins,
+            folder,
+        })
     }
 
     /// What to type for a look inside.
@@ -81,14 +94,22 @@ impl Topology {
 }
 
 fn address_subnet(boundary: &Namespace, bastion: &Namespace) -> Result<()> {
-    add_addresses(boundary, INSIDE, &["10.77.0.1/24", "10.77.0.2/24", "2001:db8:77::1/64"])?;
+    add_addresses(
+        boundary,
+        INSIDE,
+        &["10.77.0.1/24", "10.77.0.2/24", "2001:db8:77::1/64"],
+    )?;
     add_addresses(boundary, "lo", &["169.254.169.254/32"])?;
     add_addresses(bastion, "eth0", &["10.77.0.10/24", "2001:db8:77::10/64"])?;
     add_default_routes(bastion, ["10.77.0.1", "2001:db8:77::1"])
 }
 
 fn address_attackers(boundary: &Namespace, attackers: &Namespace, cast: &[Attacker]) -> Result<()> {
-    add_addresses(boundary, "outside", &["198.18.0.1/30", "2001:db8:ffff::1/64"])?;
+    add_addresses(
+        boundary,
+        "outside",
+        &["198.18.0.1/30", "2001:db8:ffff::1/64"],
+    )?;
     add_addresses(attackers, "eth0", &["198.18.0.2/30", "2001:db8:ffff::2/64"])?;
     add_default_routes(attackers, ["198.18.0.1", "2001:db8:ffff::1"])?;
     for attacker in cast {
@@ -104,13 +125,19 @@ fn address_attackers(boundary: &Namespace, attackers: &Namespace, cast: &[Attack
 }
 
 fn address_honest(boundary: &Namespace, honest: &Namespace) -> Result<()> {
-    add_addresses(boundary, "clients", &["192.0.2.1/24", "2001:db8:600d::1/64"])?;
+    add_addresses(
+        boundary,
+        "clients",
+        &["192.0.2.1/24", "2001:db8:600d::1/64"],
+    )?;
     add_addresses(honest, "eth0", &["192.0.2.50/24", "2001:db8:600d::50/64"])?;
     add_default_routes(honest, ["192.0.2.1", "2001:db8:600d::1"])
 }
 
 fn add_addresses(host: &Namespace, interface: &str, addresses: &[&str]) -> Result<()> {
-    addresses.iter().try_for_each(|address| host.add_address(interface, address.parse()?))
+    addresses
+        .iter()
+        .try_for_each(|address| host.add_address(interface, address.parse()?))
 }
 
 fn add_default_routes(host: &Namespace, gateways: [&str; 2]) -> Result<()> {

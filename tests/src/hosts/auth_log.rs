@@ -33,7 +33,9 @@ impl AuthLog {
     /// The file system refuses it.
     pub fn append(&mut self, now: SystemTime, message: &str) -> Result<()> {
         let line = format!("{}\n", syslog_line(now, message));
-        self.file.write_all(line.as_bytes()).context("write to the log")
+        self.file
+            .write_all(line.as_bytes())
+            .context("write to the log")
     }
 }
 
@@ -47,7 +49,10 @@ fn syslog_line(now: SystemTime, message: &str) -> String {
 /// by which fail2ban's filter joins the lines of one session. sshd writes no pid
 /// to stderr, but the client's port does as well.
 fn session(message: &str) -> u16 {
-    let mut words = message.split(' ').skip_while(|word| *word != "port").skip(1);
+    let mut words = message
+        .split(' ')
+        .skip_while(|word| *word != "port")
+        .skip(1);
     words.next().and_then(|port| port.parse().ok()).unwrap_or(1)
 }
 
@@ -61,7 +66,10 @@ mod tests {
     fn a_line_has_time_host_and_session() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         assert_eq!(
-            syslog_line(now, "Failed password for root from 203.0.113.1 port 40123 ssh2"),
+            syslog_line(
+                now,
+                "Failed password for root from 203.0.113.1 port 40123 ssh2"
+            ),
             "2023-11-14T22:13:20.000000Z bastion sshd[40123]: Failed password for root from 203.0.113.1 port 40123 ssh2"
         );
     }

@@ -53,7 +53,12 @@ impl Boundary {
                 }
             })
         };
-        Ok(Self { router: Arc::clone(router), enforced, stop: Some(stop), thread: Some(thread) })
+        Ok(Self {
+            router: Arc::clone(router),
+            enforced,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
     }
 
     /// The NACL that is enforced now.
@@ -62,7 +67,10 @@ impl Boundary {
     /// The NACL could not be followed.
     pub fn enforced(&self) -> Result<Acl> {
         let enforced = self.enforced.lock().unwrap_or_else(PoisonError::into_inner);
-        enforced.clone().map_err(anyhow::Error::msg).context("follow the NACL")
+        enforced
+            .clone()
+            .map_err(anyhow::Error::msg)
+            .context("follow the NACL")
     }
 
     /// Packets from each network into the subnet that a rule has denied, also of
@@ -71,12 +79,19 @@ impl Boundary {
     /// # Errors
     /// nft fails, or prints something unknown.
     pub fn denied(&self) -> Result<BTreeMap<IpNet, u64>> {
-        let counters = net::list_nft(&self.router, &["counters", "table", "inet", "nacl"], "counter")?;
+        let counters = net::list_nft(
+            &self.router,
+            &["counters", "table", "inet", "nacl"],
+            "counter",
+        )?;
         counters
             .iter()
             .map(|counter| {
                 let name = counter["name"].as_str().context("a counter's name")?;
-                Ok((network_of(name)?, counter["packets"].as_u64().context("a counter's packets")?))
+                Ok((
+                    network_of(name)?,
+                    counter["packets"].as_u64().context("a counter's packets")?,
+                ))
             })
             .collect()
     }
@@ -94,7 +109,11 @@ impl Drop for Boundary {
 }
 
 /// Enforces the NACL anew where it has changed, and gives it then.
-fn follow(router: &Namespace, current: &Acl, read: impl FnOnce() -> Result<Acl>) -> Result<Option<Acl>> {
+fn follow(
+    router: &Namespace,
+    current: &Acl,
+    read: impl FnOnce() -> Result<Acl>,
+) -> Result<Option<Acl>> {
     let observed = read()?;
     if observed == *current {
         return Ok(None);
@@ -119,10 +138,17 @@ fn table(inside: &str) -> String {
 
 /// Both rule lists, in one transaction: no packet meets a half of them.
 fn rules(acl: &Acl) -> String {
-    let mut ruleset = String::from("flush chain inet nacl ingress\nflush chain inet nacl egress\n");
+    let mut lines = vec![
+        "flush chain inet nacl ingress".to_owned(),
+        "flush chain inet nacl egress".to_owned(),
+    ];
     // The keys' order is that of the rule numbers.
     for entry in acl.entries.values() {
-        let (chain, side) = if entry.egress { ("egress", "daddr") } else { ("ingress", "saddr") };
+        let (chain, side) = if entry.egress {
+            ("egress", "daddr")
+        } else {
+            ("ingress", "saddr")
+        };
         let family = if entry.is_v6() { "ip6" } else { "ip" };
         let counter = counter_of(&entry.network);
         let verdict = match entry.action {
@@ -130,17 +156,17 @@ fn rules(acl: &Acl) -> String {
             Action::Deny if entry.egress || entry.is_protected() => "drop".to_owned(),
             Action::Deny => {
                 // Adding what is there changes nothing, and so goes on counting.
-                ruleset += &format!("add counter inet nacl {counter}\n");
+                lines.push(format!("add counter inet nacl {counter}"));
                 format!("counter name {counter} drop")
             }
         };
-        ruleset += &format!(
-            "add rule inet nacl {chain} {family} {side} {}{} {verdict}\n",
+        lines.push(format!(
+            "add rule inet nacl {chain} {family} {side} {}{} {verdict}",
             entry.network,
             matched_protocol(entry)
-        );
+        ));
     }
-    ruleset
+    lines.join("\n")
 }
 
 fn matched_protocol(entry: &Entry) -> String {
@@ -154,8 +180,16 @@ fn matched_protocol(entry: &Entry) -> String {
 /// A counter's name may hold letters, digits and `_`, and must begin with a letter.
 fn counter_of(network: &IpNet) -> String {
     match network {
-        IpNet::V4(network) => format!("v4_{:08x}_{}", network.addr().to_bits(), network.prefix_len()),
-        IpNet::V6(network) => format!("v6_{:032x}_{}", network.addr().to_bits(), network.prefix_len()),
+        IpNet::V4(network) => format!(
+            "v4_{:08x}_{}",
+            network.addr().to_bits(),
+            network.prefix_len()
+        ),
+        IpNet::V6(network) => format!(
+            "v6_{:032x}_{}",
+            network.addr().to_bits(),
+            network.prefix_len()
+        ),
     }
 }
 
@@ -164,8 +198,11 @@ fn network_of(counter: &str) -> Result<IpNet> {
         let mut parts = counter.split('_');
         let (family, bits, length) = (parts.next()?, parts.next()?, parts.next()?.parse().ok()?);
         let address = match family {
-            "v4" => u32::from_str_radix(bits, 16).map(|bits| std::net::Ipv4Addr::from_bits(bits).into()),
-            _ => u128::from_str_radix(bits, 16).map(|bits| std::net::Ipv6Addr::from_bits(bits).into()),
+            "v4" => {
+                u32::from_str_radix(bits, 16).map(|bits| std::net::Ipv4Addr::from_bits(bits).into())
+            }
+            _ => u128::from_str_radix(bits, 16)
+                .map(|bits| std::net::Ipv6Addr::from_bits(bits).into()),
         };
         IpNet::new(address.ok()?, length).ok()
     };
@@ -185,7 +222,10 @@ mod tests {
             is_default: true,
             tags: BTreeMap::new(),
             associations: Vec::new(),
-            entries: entries.into_iter().map(|entry| (entry.key(), entry)).collect(),
+            entries: entries
+                .into_iter()
+                .map(|entry| (entry.key(), entry))
+                .collect(),
         }
     }
 
@@ -203,7 +243,9 @@ mod tests {
 
     #[test]
     fn the_lowest_number_comes_first() {
-        let ruleset = rules(&acl(default_allows(true).into_iter().chain([deny(7, "203.0.113.7/32")])));
+        let ruleset = rules(&acl(default_allows(true)
+            .into_iter()
+            .chain([deny(7, "203.0.113.7/32")])));
         let deny = ruleset.find("ip saddr 203.0.113.7/32 counter").unwrap();
         let allow = ruleset.find("ip saddr 0.0.0.0/0 accept").unwrap();
         assert!(deny < allow, "{ruleset}");
@@ -213,12 +255,17 @@ mod tests {
     fn nft_takes_every_kind_of_rule_and_keeps_counters_over_a_change() {
         let router = Namespace::new("boundary").unwrap();
         net::apply_nft(&router, &table("inside")).unwrap();
-        let ports = Entry { protocol: 6, ports: Some((22, 80)), ..Entry::egress(3, Action::Deny, "::/0".parse().unwrap()) };
+        let ports = Entry {
+            protocol: 6,
+            ports: Some((22, 80)),
+            ..Entry::egress(3, Action::Deny, "::/0".parse().unwrap())
+        };
         let entries = default_denies(true).into_iter().chain(default_allows(true));
         let ours = [deny(1, "203.0.113.7/32"), deny(2, "2001:db8::/64"), ports];
         net::apply_nft(&router, &rules(&acl(entries.chain(ours)))).unwrap();
         net::apply_nft(&router, &rules(&acl([deny(1, "203.0.113.8/32")]))).unwrap();
-        let counters = net::list_nft(&router, &["counters", "table", "inet", "nacl"], "counter").unwrap();
+        let counters =
+            net::list_nft(&router, &["counters", "table", "inet", "nacl"], "counter").unwrap();
         assert_eq!(counters.len(), 3, "{counters:?}");
     }
 }

@@ -68,7 +68,10 @@ impl Cloud {
         let text = json!({ "ec2": ec2_config(config), "imds": imds_config(config) }).to_string();
         fs::write(&file, text).with_context(|| format!("write {}", file.display()))?;
         let mut command = host.command(&config.program);
-        let mut process = Process::spawn("the EC2 and IMDS stand-ins", command.arg("--config").arg(&file))?;
+        let mut process = Process::spawn(
+            "the EC2 and IMDS stand-ins",
+            command.arg("--config").arg(&file),
+        )?;
         let control = Control { ec2: config.ec2 };
         wait::until("the EC2 stand-in answers", Duration::from_secs(10), || {
             process.expect_alive()?;
@@ -103,7 +106,11 @@ impl Control {
     /// EC2 doesn't answer, or answers something else.
     pub fn acl(self, host: &Namespace) -> Result<Acl> {
         let snapshot: Snapshot = self.get(host, "/_control/acls")?;
-        snapshot.acls.get(ACL).cloned().with_context(|| format!("{ACL} is not among EC2's NACLs"))
+        snapshot
+            .acls
+            .get(ACL)
+            .cloned()
+            .with_context(|| format!("{ACL} is not among EC2's NACLs"))
     }
 
     /// The API calls since the start, by action and outcome.
@@ -115,7 +122,9 @@ impl Control {
     }
 
     fn get<T: DeserializeOwned>(self, host: &Namespace, path: &str) -> Result<T> {
-        let body = host.enter(|| get(self.ec2, path))?.with_context(|| format!("get {path} from EC2"))?;
+        let body = host
+            .enter(|| get(self.ec2, path))?
+            .with_context(|| format!("get {path} from EC2"))?;
         serde_json::from_str(&body).with_context(|| format!("{path} of EC2: {body}"))
     }
 }

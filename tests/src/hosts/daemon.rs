@@ -43,14 +43,19 @@ impl Daemon {
         let file = folder.join("nicban.toml");
         fs::write(&file, &config.config).with_context(|| format!("write {}", file.display()))?;
         let mut command = host.command(&config.program);
-        command.args(["daemon", "--config"]).arg(&file).envs(config.environment.iter().cloned());
+        command
+            .args(["daemon", "--config"])
+            .arg(&file)
+            .envs(config.environment.iter().cloned());
         let process = Process::spawn("nicban daemon", &mut command)?;
-        let mut daemon = Self { process, socket: config.socket.clone() };
+        let mut daemon = Self {
+            process,
+            socket: config.socket.clone(),
+        };
         wait::until("the nicban daemon answers", Duration::from_secs(20), || {
             daemon.process.expect_alive()?;
             Ok(daemon.status().ok())
-        })
-        .with_context(|| format!("the daemon's output:\n{}", daemon.process.output()))?;
+        })?;
         Ok(daemon)
     }
 
@@ -73,7 +78,11 @@ impl Daemon {
         let mut bans = Vec::new();
         let mut after = None;
         loop {
-            let request = Request::List { after, address: None, holder: None };
+            let request = Request::List {
+                after,
+                address: None,
+                holder: None,
+            };
             match self.ask(&request)? {
                 Reply::Bans { bans: page, next } => {
                     bans.extend(page);

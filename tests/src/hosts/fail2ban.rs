@@ -56,11 +56,14 @@ impl Fail2ban {
                 .arg("start"),
         )?;
         let mut fail2ban = Self { process, socket };
-        wait::until("fail2ban's sshd jail is up", Duration::from_secs(30), || {
-            fail2ban.process.expect_alive()?;
-            Ok(fail2ban.client(&["status", "sshd"]).ok())
-        })
-        .with_context(|| format!("fail2ban's output:\n{}", fail2ban.process.output()))?;
+        wait::until(
+            "fail2ban's sshd jail is up",
+            Duration::from_secs(30),
+            || {
+                fail2ban.process.expect_alive()?;
+                Ok(fail2ban.client(&["status", "sshd"]).ok())
+            },
+        )?;
         Ok(fail2ban)
     }
 
@@ -69,7 +72,12 @@ impl Fail2ban {
     /// # Errors
     /// The command is refused.
     pub fn client(&self, arguments: &[&str]) -> Result<String> {
-        process::run(Command::new("fail2ban-client").arg("-s").arg(&self.socket).args(arguments))
+        process::run(
+            Command::new("fail2ban-client")
+                .arg("-s")
+                .arg(&self.socket)
+                .args(arguments),
+        )
     }
 
     /// What it wrote to its log lately.
@@ -125,9 +133,16 @@ fn copy_files(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to).with_context(|| format!("make {}", to.display()))?;
     let entries = fs::read_dir(from).with_context(|| format!("read {}", from.display()))?;
     for entry in entries {
-        let path = entry.with_context(|| format!("read {}", from.display()))?.path();
-        let Some(name) = path.file_name() else { continue };
-        if path.extension().is_some_and(|kind| kind == "conf" || kind == "py") {
+        let path = entry
+            .with_context(|| format!("read {}", from.display()))?
+            .path();
+        let Some(name) = path.file_name() else {
+            continue;
+        };
+        if path
+            .extension()
+            .is_some_and(|kind| kind == "conf" || kind == "py")
+        {
             fs::copy(&path, to.join(name)).with_context(|| format!("copy {}", path.display()))?;
         }
     }

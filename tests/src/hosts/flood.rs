@@ -46,7 +46,11 @@ impl Flood {
             let (sources, stop) = (Arc::clone(&sources), Arc::clone(&stop));
             thread::spawn(move || send_until(&stop, &sources))
         };
-        Self { sources, stop, thread: Some(thread) }
+        Self {
+            sources,
+            stop,
+            thread: Some(thread),
+        }
     }
 
     /// Sends `rate` packets/s from one address of a host to another host, from now on.
@@ -61,13 +65,24 @@ impl Flood {
             std::io::Result::Ok(socket)
         })?;
         let socket = socket.with_context(|| format!("send from {from} to {to}"))?;
-        locked(&self.sources).insert(from, Source { socket, rate, due: 0.0, sent: 0 });
+        locked(&self.sources).insert(
+            from,
+            Source {
+                socket,
+                rate,
+                due: 0.0,
+                sent: 0,
+            },
+        );
         Ok(())
     }
 
     /// Packets that each source has sent.
     pub fn sent(&self) -> BTreeMap<IpAddr, u64> {
-        locked(&self.sources).iter().map(|(address, source)| (*address, source.sent)).collect()
+        locked(&self.sources)
+            .iter()
+            .map(|(address, source)| (*address, source.sent))
+            .collect()
     }
 }
 

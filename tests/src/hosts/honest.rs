@@ -16,6 +16,9 @@ use crate::process;
 /// Between the end of one session and the beginning of the next.
 const PAUSE: Duration = Duration::from_millis(400);
 
+/// How long a session may take, in seconds.
+const LIMIT_S: &str = "15";
+
 /// What the honest client got.
 #[derive(Debug, Clone, Default)]
 pub struct Served {
@@ -47,17 +50,25 @@ impl Honest {
     pub fn start(host: &Namespace, keys: &Keys, bastion: &[IpAddr]) -> Self {
         let served = Arc::new(Mutex::new(Served::default()));
         let stop = Arc::new(AtomicBool::new(false));
-        let commands: Vec<(Command, String)> = bastion.iter().map(|to| login(host, keys, *to)).collect();
+        let commands: Vec<(Command, String)> =
+            bastion.iter().map(|to| login(host, keys, *to)).collect();
         let thread = {
             let (served, stop) = (Arc::clone(&served), Arc::clone(&stop));
             thread::spawn(move || log_in_until(&stop, commands, &served))
         };
-        Self { served, stop, thread: Some(thread) }
+        Self {
+            served,
+            stop,
+            thread: Some(thread),
+        }
     }
 
     /// What it got until now.
     pub fn served(&self) -> Served {
-        self.served.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.served
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Ends it with the session that is going on, and gives what it got.
@@ -84,12 +95,34 @@ impl Drop for Honest {
 
 fn login(host: &Namespace, keys: &Keys, to: IpAddr) -> (Command, String) {
     let answer = format!("served over {to}");
-    let mut command = host.command("ssh");
+    let mut command = host.command("timeout");
     command
-        .args(["-F", "none", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-i"])
+        .args([
+            LIMIT_S,
+            "ssh",
+            "-F",
+            "none",
+            "-o",
+            "BatchMode=yes",
+            "-o",
+            "IdentitiesOnly=yes",
+            "-i",
+        ])
         .arg(&keys.private)
-        .args(["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"])
-        .args(["-o", "ConnectTimeout=10", &format!("root@{to}"), &format!("echo {answer}")]);
+        .args([
+            "-o",
+            "StrictHostKeyChecking=no",
+            "-o",
+            "UserKnownHostsFile=/dev/null",
+            "-o",
+            "LogLevel=ERROR",
+        ])
+        .args([
+            "-o",
+            "ConnectTimeout=10",
+            &format!("root@{to}"),
+            &format!("echo {answer}"),
+        ]);
     (command, answer)
 }
 
@@ -114,6 +147,9 @@ fn log_in_until(stop: &AtomicBool, mut commands: Vec<(Command, String)>, served:
 
 fn session(command: &mut Command, answer: &str) -> Result<()> {
     let output = process::run(command)?;
-    anyhow::ensure!(output.trim() == answer, "the bastion answered {output:?} and not {answer:?}");
+    anyhow::ensure!(
+        output.trim() == answer,
+        "the bastion answered {output:?} and not {answer:?}"
+    );
     Ok(())
 }

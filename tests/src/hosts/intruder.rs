@@ -47,9 +47,28 @@ pub fn guess(
     command
         .env("SSHPASS", password)
         .args(["-e", "ssh", "-F", "none", "-o", "BatchMode=no"])
-        .args(["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"])
-        .args(["-o", "PreferredAuthentications=password", "-o", "NumberOfPasswordPrompts=1"])
-        .args(["-o", "ConnectTimeout=5", "-b", &from.to_string(), &format!("{user}@{to}"), "true"]);
+        .args([
+            "-o",
+            "StrictHostKeyChecking=no",
+            "-o",
+            "UserKnownHostsFile=/dev/null",
+            "-o",
+            "LogLevel=ERROR",
+        ])
+        .args([
+            "-o",
+            "PreferredAuthentications=password",
+            "-o",
+            "NumberOfPasswordPrompts=1",
+        ])
+        .args([
+            "-o",
+            "ConnectTimeout=5",
+            "-b",
+            &from.to_string(),
+            &format!("{user}@{to}"),
+            "true",
+        ]);
     let mut process = Process::spawn("an intruder's ssh", &mut command)?;
     let deadline = Instant::now() + LIMIT;
     while Instant::now() < deadline && !give_up() {

@@ -24,8 +24,13 @@ impl Keys {
     pub fn generate(folder: &Path, name: &str) -> Result<Self> {
         let private = folder.join(name);
         process::run(
-            Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"]).arg(&private),
+            Command::new("ssh-keygen")
+                .args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"])
+                .arg(&private),
         )?;
-        Ok(Self { public: private.with_extension("pub"), private })
+        Ok(Self {
+            public: private.with_extension("pub"),
+            private,
+        })
     }
 }

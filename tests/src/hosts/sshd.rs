@@ -48,12 +48,19 @@ impl Sshd {
                 eprintln!("{error:#}");
             }
         })?;
-        let listens = || Ok(host.enter(|| TcpStream::connect("127.0.0.1:22").is_ok())?.then_some(()));
+        let listens = || {
+            Ok(host
+                .enter(|| TcpStream::connect("127.0.0.1:22").is_ok())?
+                .then_some(()))
+        };
         wait::until("sshd listens", Duration::from_secs(10), || {
             process.expect_alive()?;
             listens()
         })?;
-        Ok(Self { process, log: log_path })
+        Ok(Self {
+            process,
+            log: log_path,
+        })
     }
 
     /// The log that fail2ban is to read.
@@ -75,9 +82,11 @@ fn write_files(folder: &Path, visitor: &Keys) -> Result<PathBuf> {
     let host_key = Keys::generate(folder, "host_key")?;
     let shadow = folder.join("shadow");
     fs::write(&shadow, ACCOUNTS).context("write the accounts")?;
-    fs::set_permissions(&shadow, fs::Permissions::from_mode(0o600)).context("protect the accounts")?;
+    fs::set_permissions(&shadow, fs::Permissions::from_mode(0o600))
+        .context("protect the accounts")?;
     let config = folder.join("sshd_config");
-    fs::write(&config, config_text(&host_key.private, &visitor.public)).context("write sshd's configuration")?;
+    fs::write(&config, config_text(&host_key.private, &visitor.public))
+        .context("write sshd's configuration")?;
     Ok(config)
 }
 

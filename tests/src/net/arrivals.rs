@@ -61,7 +61,8 @@ impl<'a> Arrivals<'a> {
         let mut counts = BTreeMap::new();
         for set in nft::list(self.namespace, &["table", "inet", &self.table], "set")? {
             for element in set["elem"].as_array().into_iter().flatten() {
-                let (source, packets) = counted(element).with_context(|| format!("an element of a set: {element}"))?;
+                let (source, packets) =
+                    counted(element).with_context(|| format!("an element of a set: {element}"))?;
                 counts.insert(source, packets);
             }
         }
@@ -73,13 +74,19 @@ impl<'a> Arrivals<'a> {
     /// # Errors
     /// As [`Self::counts`], or the source is not watched.
     pub fn count(&self, source: IpAddr) -> Result<u64> {
-        self.counts()?.get(&source).copied().with_context(|| format!("{source} is not watched"))
+        self.counts()?
+            .get(&source)
+            .copied()
+            .with_context(|| format!("{source} is not watched"))
     }
 }
 
 fn counted(element: &Value) -> Option<(IpAddr, u64)> {
     let element = &element["elem"];
-    Some((element["val"].as_str()?.parse().ok()?, element["counter"]["packets"].as_u64()?))
+    Some((
+        element["val"].as_str()?.parse().ok()?,
+        element["counter"]["packets"].as_u64()?,
+    ))
 }
 
 #[cfg(test)]
@@ -91,21 +98,41 @@ mod tests {
 
     #[test]
     fn packets_of_watched_sources_count_from_the_watch_on() {
-        let (near, far) = (Namespace::new("near").unwrap(), Namespace::new("far").unwrap());
+        let (near, far) = (
+            Namespace::new("near").unwrap(),
+            Namespace::new("far").unwrap(),
+        );
         veth(Link::new(&near, "eth0"), Link::new(&far, "eth0")).unwrap();
-        for (namespace, addresses) in [(&near, ["192.0.2.1/24", "2001:db8::1/64"]), (&far, ["192.0.2.2/24", "2001:db8::2/64"])] {
+        for (namespace, addresses) in [
+            (&near, ["192.0.2.1/24", "2001:db8::1/64"]),
+            (&far, ["192.0.2.2/24", "2001:db8::2/64"]),
+        ] {
             for address in addresses {
-                namespace.add_address("eth0", address.parse().unwrap()).unwrap();
+                namespace
+                    .add_address("eth0", address.parse().unwrap())
+                    .unwrap();
             }
         }
         let arrivals = Arrivals::new(&far, "test").unwrap();
         let send = |from: &str, to: &str| {
-            near.enter(|| UdpSocket::bind((from, 0)).unwrap().send_to(b"hello", (to, 9)).unwrap()).unwrap();
+            near.enter(|| {
+                UdpSocket::bind((from, 0))
+                    .unwrap()
+                    .send_to(b"hello", (to, 9))
+                    .unwrap()
+            })
+            .unwrap();
         };
-        let sources: Vec<IpAddr> = ["192.0.2.1", "2001:db8::1"].iter().map(|a| a.parse().unwrap()).collect();
+        let sources: Vec<IpAddr> = ["192.0.2.1", "2001:db8::1"]
+            .iter()
+            .map(|a| a.parse().unwrap())
+            .collect();
 
         send("192.0.2.1", "192.0.2.2");
-        assert!(arrivals.count(sources[0]).is_err(), "nothing is watched yet");
+        assert!(
+            arrivals.count(sources[0]).is_err(),
+            "nothing is watched yet"
+        );
         arrivals.watch(&sources).unwrap();
         // A watched source's neighbour discovery counts as well; IPv4's is ARP, and doesn't.
         let before = arrivals.count(sources[1]).unwrap();

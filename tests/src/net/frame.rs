@@ -16,21 +16,48 @@ impl Frame {
     ///
     /// # Panics
     /// The families differ, or the payload is longer than 1,400 bytes.
-    pub fn udp(macs: (&[u8; 6], &[u8; 6]), from: SocketAddr, to: SocketAddr, payload: &[u8]) -> Self {
+    pub fn udp(
+        macs: (&[u8; 6], &[u8; 6]),
+        from: SocketAddr,
+        to: SocketAddr,
+        payload: &[u8],
+    ) -> Self {
         assert!(payload.len() <= 1_400, "a payload that fits one frame");
         let (source_mac, destination_mac) = macs;
         let (ethertype, packet) = match (from.ip(), to.ip()) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
                 let datagram = udp(from, to, payload);
-                (ETHERTYPE_IPV4, [ipv4_header(source.octets(), destination.octets(), datagram.len()), datagram].concat())
+                (
+                    ETHERTYPE_IPV4,
+                    [
+                        ipv4_header(source.octets(), destination.octets(), datagram.len()),
+                        datagram,
+                    ]
+                    .concat(),
+                )
             }
             (IpAddr::V6(source), IpAddr::V6(destination)) => {
                 let datagram = udp(from, to, payload);
-                (ETHERTYPE_IPV6, [ipv6_header(source.octets(), destination.octets(), datagram.len()), datagram].concat())
+                (
+                    ETHERTYPE_IPV6,
+                    [
+                        ipv6_header(source.octets(), destination.octets(), datagram.len()),
+                        datagram,
+                    ]
+                    .concat(),
+                )
             }
             (source, destination) => panic!("{source} and {destination} are of two families"),
         };
-        Self([&destination_mac[..], &source_mac[..], &ethertype.to_be_bytes(), &packet].concat())
+        Self(
+            [
+                &destination_mac[..],
+                &source_mac[..],
+                &ethertype.to_be_bytes(),
+                &packet,
+            ]
+            .concat(),
+        )
     }
 
     /// The same frame with a VLAN tag before everything that it has already:
@@ -38,7 +65,15 @@ impl Frame {
     #[must_use]
     pub fn tagged(&self, ethertype: u16, vlan: u16) -> Self {
         let (addresses, rest) = self.0.split_at(ETHERNET_HEADER - 2);
-        Self([addresses, &ethertype.to_be_bytes(), &vlan.to_be_bytes(), rest].concat())
+        Self(
+            [
+                addresses,
+                &ethertype.to_be_bytes(),
+                &vlan.to_be_bytes(),
+                rest,
+            ]
+            .concat(),
+        )
     }
 
     /// Its first bytes only.
@@ -62,21 +97,47 @@ impl From<Vec<u8>> for Frame {
 fn ipv4_header(source: [u8; 4], destination: [u8; 4], payload: usize) -> Vec<u8> {
     let total = length(20 + payload);
     // Version 4, five words; no fragments; a time to live of 64.
-    let mut header = [&[0x45, 0][..], &total, &[0, 0, 0x40, 0, 64, PROTOCOL_UDP, 0, 0], &source, &destination].concat();
+    let mut header = [
+        &[0x45, 0][..],
+        &total,
+        &[0, 0, 0x40, 0, 64, PROTOCOL_UDP, 0, 0],
+        &source,
+        &destination,
+    ]
+    .concat();
     let sum = checksum(&header).to_be_bytes();
     header[10..12].copy_from_slice(&sum);
     header
 }
 
 fn ipv6_header(source: [u8; 16], destination: [u8; 16], payload: usize) -> Vec<u8> {
-    [&[0x60, 0, 0, 0][..], &length(payload), &[PROTOCOL_UDP, 64], &source, &destination].concat()
+    [
+        &[0x60, 0, 0, 0][..],
+        &length(payload),
+        &[PROTOCOL_UDP, 64],
+        &source,
+        &destination,
+    ]
+    .concat()
 }
 
 fn udp(from: SocketAddr, to: SocketAddr, payload: &[u8]) -> Vec<u8> {
     let length = length(8 + payload.len());
-    let header = [&from.port().to_be_bytes()[..], &to.port().to_be_bytes(), &length, &[0, 0]].concat();
+    let header = [
+        &from.port().to_be_bytes()[..],
+        &to.port().to_be_bytes(),
+        &length,
+        &[0, 0],
+    ]
+    .concat();
     let mut datagram = [&header[..], payload].concat();
-    let pseudo_header = [octets(from.ip()), octets(to.ip()), vec![0, PROTOCOL_UDP], length.to_vec()].concat();
+    let pseudo_header = [
+        octets(from.ip()),
+        octets(to.ip()),
+        vec![0, PROTOCOL_UDP],
+        length.to_vec(),
+    ]
+    .concat();
     // Zero would say that there is no checksum (RFC 768).
     let sum = match checksum(&[pseudo_header, datagram.clone()].concat()) {
         0 => u16::MAX,
@@ -94,14 +155,21 @@ fn octets(address: IpAddr) -> Vec<u8> {
 }
 
 fn length(bytes: usize) -> [u8; 2] {
-    u16::try_from(bytes).expect("a packet that fits one frame").to_be_bytes()
+    u16::try_from(bytes)
+        .expect("a packet that fits one frame")
+        .to_be_bytes()
 }
 
 /// The Internet checksum (RFC 1071).
 fn checksum(bytes: &[u8]) -> u16 {
     let sum: u32 = bytes
         .chunks(2)
-        .map(|pair| u32::from(u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or(0)])))
+        .map(|pair| {
+            u32::from(u16::from_be_bytes([
+                pair[0],
+                pair.get(1).copied().unwrap_or(0),
+            ]))
+        })
         .sum();
     let mut folded = sum;
     while folded > 0xffff {
@@ -115,7 +183,12 @@ mod tests {
     use super::*;
 
     fn frame(from: &str, to: &str) -> Frame {
-        Frame::udp((&[2; 6], &[4; 6]), from.parse().unwrap(), to.parse().unwrap(), b"odd")
+        Frame::udp(
+            (&[2; 6], &[4; 6]),
+            from.parse().unwrap(),
+            to.parse().unwrap(),
+            b"odd",
+        )
     }
 
     #[test]
@@ -134,7 +207,12 @@ mod tests {
 
     #[test]
     fn a_tag_stands_before_the_ethertype() {
-        let tagged = frame("192.0.2.1:1", "192.0.2.2:2").tagged(0x8100, 7).tagged(0x88a8, 9);
-        assert_eq!(tagged.bytes()[12..22], [0x88, 0xa8, 0, 9, 0x81, 0x00, 0, 7, 0x08, 0x00]);
+        let tagged = frame("192.0.2.1:1", "192.0.2.2:2")
+            .tagged(0x8100, 7)
+            .tagged(0x88a8, 9);
+        assert_eq!(
+            tagged.bytes()[12..22],
+            [0x88, 0xa8, 0, 9, 0x81, 0x00, 0, 7, 0x08, 0x00]
+        );
     }
 }

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Once;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
 use anyhow::{Context as _, Result, ensure};
@@ -18,6 +18,9 @@ use crate::process;
 
 const BPF_FS: &str = "/sys/fs/bpf";
 const NETNS: &str = "/run/netns";
+
+/// Whether a signal has come: what fails from then on fails because of the clean-up.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// A name for something that outlives a process: `nicban-PID-COUNT-role`.
 pub fn own_name(role: &str) -> String {
@@ -34,7 +37,10 @@ pub fn own_name(role: &str) -> String {
 /// The process is not root's, or the BPF file system can't be mounted.
 pub fn prepare() -> Result<()> {
     static ONCE: Once = Once::new();
-    ensure!(geteuid().is_root(), "network namespaces and XDP need root: run as root, or with sudo");
+    ensure!(
+        geteuid().is_root(),
+        "network namespaces and XDP need root: run as root, or with sudo"
+    );
     mount_bpf_fs()?;
     ONCE.call_once(|| {
         for pid in dead_owners() {
@@ -43,6 +49,14 @@ pub fn prepare() -> Result<()> {
         thread::spawn(remove_all_on_signal);
     });
     Ok(())
+}
+
+/// Leaves the last word to the clean-up after a signal, if there was one: then
+/// it does not return.
+pub fn give_way_to_signal() {
+    while INTERRUPTED.load(Ordering::Relaxed) {
+        thread::park();
+    }
 }
 
 /// A folder in the temporary folder, or in the BPF file system, that is removed on drop.
@@ -64,7 +78,9 @@ impl Scratch {
 
     /// A folder for pins, not made yet: that is up to whoever pins.
     pub fn pins(role: &str) -> Self {
-        Self { path: Path::new(BPF_FS).join(own_name(role)) }
+        Self {
+            path: Path::new(BPF_FS).join(own_name(role)),
+        }
     }
 
     /// Where it is.
@@ -99,8 +115,10 @@ pub(super) fn remove_namespace(name: &str) {
         }
         thread::sleep(std::time::Duration::from_millis(20));
     }
-    if Path::new(NETNS).join(name).exists()
+    let exists = || Path::new(NETNS).join(name).exists();
+    if exists()
         && let Err(error) = process::run(Command::new("ip").args(["netns", "del", name]))
+        && exists()
     {
         eprintln!("{error:#}");
     }
@@ -157,7 +175,10 @@ fn owner_of(name: &str) -> Option<u32> {
 }
 
 fn remove_all_on_signal() {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("no clean-up on signals: {error}");
@@ -175,6 +196,7 @@ fn remove_all_on_signal() {
     });
     match signal {
         Ok(signal) => {
+            INTERRUPTED.store(true, Ordering::Relaxed);
             eprintln!("\ninterrupted: cleaning up");
             // Again, because the other threads went on until here.
             remove_all_of(std::process::id());
@@ -198,7 +220,10 @@ fn mount_bpf_fs() -> Result<()> {
 }
 
 fn report(what: &str, result: std::io::Result<()>, path: &Path) {
-    if let Err(error) = result {
+    // What the signal thread and a drop both remove is removed by one of them.
+    if let Err(error) = result
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
         eprintln!("{what} {}: {error}", path.display());
     }
 }
@@ -214,7 +239,13 @@ mod tests {
 
     #[test]
     fn names_of_others_have_no_owner() {
-        for name in ["nicban", "nicban-12", "nicban-12-x", "nicban-x-1-y", "bastion-12-1-x"] {
+        for name in [
+            "nicban",
+            "nicban-12",
+            "nicban-12-x",
+            "nicban-x-1-y",
+            "bastion-12-1-x",
+        ] {
             assert_eq!(owner_of(name), None, "{name}");
         }
     }

@@ -10,7 +10,7 @@ mod veth;
 
 pub use arrivals::Arrivals;
 pub use frame::Frame;
-pub use leftovers::{Scratch, own_name, prepare};
+pub use leftovers::{Scratch, give_way_to_signal, own_name, prepare};
 pub use namespace::Namespace;
 pub use tap::{Sender, Tap};
 pub use veth::{Link, veth};

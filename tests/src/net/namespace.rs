@@ -45,7 +45,10 @@ impl Namespace {
     /// hides the BPF file system.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("nsenter");
-        command.arg(format!("--net={}", self.path().display())).arg("--").arg(program);
+        command
+            .arg(format!("--net={}", self.path().display()))
+            .arg("--")
+            .arg(program);
         command
     }
 
@@ -121,8 +124,13 @@ impl Namespace {
     /// # Errors
     /// The command fails.
     pub fn add_route(&self, route: &[&str]) -> Result<()> {
-        let family = if route.iter().any(|word| word.contains(':')) { "-6" } else { "-4" };
-        self.ip(&[&[family, "route", "add"], route].concat()).map(drop)
+        let family = if route.iter().any(|word| word.contains(':')) {
+            "-6"
+        } else {
+            "-4"
+        };
+        self.ip(&[&[family, "route", "add"], route].concat())
+            .map(drop)
     }
 
     /// Sets a variable below `/proc/sys/net`, such as `ipv4/ip_forward`.
@@ -162,8 +170,14 @@ mod tests {
     fn commands_and_closures_run_inside() {
         let namespace = Namespace::new("test").unwrap();
         let links = namespace.run(&["ip", "-o", "link"]).unwrap();
-        assert_eq!(links.lines().count(), 1, "a loopback and nothing else: {links}");
-        let inside = namespace.enter(|| fs::read_link("/proc/thread-self/ns/net").unwrap()).unwrap();
+        assert_eq!(
+            links.lines().count(),
+            1,
+            "a loopback and nothing else: {links}"
+        );
+        let inside = namespace
+            .enter(|| fs::read_link("/proc/thread-self/ns/net").unwrap())
+            .unwrap();
         assert_ne!(inside, fs::read_link("/proc/thread-self/ns/net").unwrap());
     }
 
@@ -172,9 +186,20 @@ mod tests {
         let namespace = Namespace::new("test").unwrap();
         let path = namespace.path();
         // setsid: a daemon is not our child any more.
-        namespace.run(&["sh", "-c", "setsid sleep 61 >/dev/null 2>&1 &"]).unwrap();
-        let pids = namespace.run(&["ip", "netns", "pids", namespace.name()]).unwrap();
-        let daemon = pids.lines().find(|pid| fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|c| c.contains("sleep"))).unwrap().to_owned();
+        namespace
+            .run(&["sh", "-c", "setsid sleep 61 >/dev/null 2>&1 &"])
+            .unwrap();
+        let pids = namespace
+            .run(&["ip", "netns", "pids", namespace.name()])
+            .unwrap();
+        let daemon = pids
+            .lines()
+            .find(|pid| {
+                fs::read_to_string(format!("/proc/{pid}/cmdline"))
+                    .is_ok_and(|c| c.contains("sleep"))
+            })
+            .unwrap()
+            .to_owned();
         drop(namespace);
         assert!(!path.exists());
         let state = fs::read_to_string(format!("/proc/{daemon}/stat")).unwrap_or_default();
@@ -185,7 +210,9 @@ mod tests {
     fn a_sysctl_is_the_namespaces_own() {
         let namespace = Namespace::new("test").unwrap();
         namespace.make_router().unwrap();
-        let inside = namespace.run(&["cat", "/proc/sys/net/ipv4/ip_forward"]).unwrap();
+        let inside = namespace
+            .run(&["cat", "/proc/sys/net/ipv4/ip_forward"])
+            .unwrap();
         assert_eq!(inside.trim(), "1");
     }
 }

@@ -34,7 +34,10 @@ impl Sender {
                 .filter(|found| found.interface_name == interface)
                 .find_map(|found| found.address?.as_link_addr().copied())
                 .with_context(|| format!("no interface {interface} in {}", namespace.name()))?;
-            Ok(Self { socket: packet_socket(None)?, interface })
+            Ok(Self {
+                socket: packet_socket(None)?,
+                interface,
+            })
         })?
     }
 
@@ -48,9 +51,14 @@ impl Sender {
     /// # Errors
     /// The interface is down, or the frame is longer than its MTU.
     pub fn send(&self, frame: &Frame) -> Result<()> {
-        sendto(self.socket.as_raw_fd(), frame.bytes(), &self.interface, MsgFlags::empty())
-            .map(drop)
-            .with_context(|| format!("send {} bytes", frame.bytes().len()))
+        sendto(
+            self.socket.as_raw_fd(),
+            frame.bytes(),
+            &self.interface,
+            MsgFlags::empty(),
+        )
+        .map(drop)
+        .with_context(|| format!("send {} bytes", frame.bytes().len()))
     }
 }
 
@@ -66,7 +74,9 @@ impl Tap {
     /// # Errors
     /// A packet socket is refused.
     pub fn new(namespace: &Namespace) -> Result<Self> {
-        Ok(Self { socket: namespace.enter(|| packet_socket(Some(SockProtocol::EthAll)))?? })
+        Ok(Self {
+            socket: namespace.enter(|| packet_socket(Some(SockProtocol::EthAll)))??,
+        })
     }
 
     /// Whether a frame that ends with `ending` comes by within `limit`.
@@ -93,8 +103,13 @@ impl Tap {
 }
 
 fn packet_socket(protocol: Option<SockProtocol>) -> Result<OwnedFd> {
-    socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol)
-        .context("open a packet socket")
+    socket(
+        AddressFamily::Packet,
+        SockType::Raw,
+        SockFlag::SOCK_CLOEXEC,
+        protocol,
+    )
+    .context("open a packet socket")
 }
 
 #[cfg(test)]
@@ -106,13 +121,28 @@ mod tests {
 
     #[test]
     fn a_tap_sees_what_was_sent_and_nothing_else() {
-        let (near, far) = (Namespace::new("near").unwrap(), Namespace::new("far").unwrap());
-        veth(Link::new(&near, "eth0"), Link::with_mac(&far, "eth0", "02:00:00:00:00:02")).unwrap();
+        let (near, far) = (
+            Namespace::new("near").unwrap(),
+            Namespace::new("far").unwrap(),
+        );
+        veth(
+            Link::new(&near, "eth0"),
+            Link::with_mac(&far, "eth0", "02:00:00:00:00:02"),
+        )
+        .unwrap();
         let sender = Sender::new(&near, "eth0").unwrap();
         let tap = Tap::new(&far).unwrap();
         let frame = |payload| {
-            let addresses = ("192.0.2.1:1".parse().unwrap(), "192.0.2.2:2".parse().unwrap());
-            Frame::udp((&sender.mac(), &[2, 0, 0, 0, 0, 2]), addresses.0, addresses.1, payload)
+            let addresses = (
+                "192.0.2.1:1".parse().unwrap(),
+                "192.0.2.2:2".parse().unwrap(),
+            );
+            Frame::udp(
+                (&sender.mac(), &[2, 0, 0, 0, 0, 2]),
+                addresses.0,
+                addresses.1,
+                payload,
+            )
         };
         sender.send(&frame(b"plain")).unwrap();
         assert!(tap.sees(b"plain", LIMIT).unwrap());

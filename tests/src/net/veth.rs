@@ -20,12 +20,20 @@ pub struct Link<'a> {
 impl<'a> Link<'a> {
     /// An end whose MAC address doesn't matter.
     pub fn new(namespace: &'a Namespace, interface: &'a str) -> Self {
-        Self { namespace, interface, mac: None }
+        Self {
+            namespace,
+            interface,
+            mac: None,
+        }
     }
 
     /// An end with a given MAC address.
     pub fn with_mac(namespace: &'a Namespace, interface: &'a str, mac: &'a str) -> Self {
-        Self { namespace, interface, mac: Some(mac) }
+        Self {
+            namespace,
+            interface,
+            mac: Some(mac),
+        }
     }
 }
 
@@ -36,12 +44,16 @@ impl<'a> Link<'a> {
 pub fn veth(one: Link<'_>, other: Link<'_>) -> Result<()> {
     let (near, far) = temporary_names();
     // Made inside a namespace, so that the pair never shows in the machine's own.
-    one.namespace.ip(&["link", "add", &near, "type", "veth", "peer", "name", &far])?;
-    one.namespace.ip(&["link", "set", &far, "netns", other.namespace.name()])?;
+    one.namespace
+        .ip(&["link", "add", &near, "type", "veth", "peer", "name", &far])?;
+    one.namespace
+        .ip(&["link", "set", &far, "netns", other.namespace.name()])?;
     for (end, temporary) in [(one, near), (other, far)] {
-        end.namespace.ip(&["link", "set", &temporary, "name", end.interface])?;
+        end.namespace
+            .ip(&["link", "set", &temporary, "name", end.interface])?;
         if let Some(mac) = end.mac {
-            end.namespace.ip(&["link", "set", end.interface, "address", mac])?;
+            end.namespace
+                .ip(&["link", "set", end.interface, "address", mac])?;
         }
         end.namespace.ip(&["link", "set", end.interface, "up"])?;
     }
