@@ -1,3 +1,14 @@
-//! What nicban's privileged integration tests stand on.
+//! What nicban's privileged tests and its demo stand on: hosts as network
+//! namespaces, real services on them, and stand-ins for the cloud.
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests wait for real hosts, on the real clock"
+)]
 
+pub mod demo;
+pub mod hosts;
+pub mod net;
+pub mod process;
 pub mod standin;
+pub mod wait;

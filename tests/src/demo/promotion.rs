@@ -1,0 +1,111 @@
+//! Waiting until the worst offenders hold the NACL's slots.
+
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use ipnet::IpNet;
+
+use super::cast::Attacker;
+use super::services::Services;
+use super::story::Story;
+use crate::standin::acl::{Acl, Action};
+
+/// Slots for each family in a NACL as AWS makes it: a quota of 20, less the
+/// allow-all and the default deny.
+pub(super) const SLOTS: usize = 18;
+
+/// So many of the loudest have to be among those in the slots.
+const LOUDEST: usize = 5;
+
+/// By when, counted from the beginning of the story.
+const BY: Duration = Duration::from_secs(150);
+
+/// How often the boundary is asked.
+const POLL: Duration = Duration::from_millis(250);
+
+/// The networks that the NACL's ingress list denies at `acl`, default denies left out.
+pub(super) fn denied(acl: &Acl) -> Vec<IpNet> {
+    acl.entries
+        .values()
+        .filter(|entry| !entry.egress && entry.action == Action::Deny && !entry.is_protected())
+        .map(|entry| entry.network)
+        .collect()
+}
+
+/// Waits until every slot that can be filled is, and the loudest are in them.
+///
+/// # Errors
+/// That doesn't come to be in time; the error says how far it went.
+pub(super) fn wait(services: &mut Services, attackers: &[Attacker], story: &Story) -> Result<()> {
+    let v6 = attackers
+        .iter()
+        .filter(|attacker| attacker.address.is_ipv6())
+        .count();
+    let goal = SLOTS.min(attackers.len() - v6) + v6.min(SLOTS);
+    let loudest = loudest(attackers);
+    let progress = story.progress(goal);
+    let mut seen = Vec::new();
+    loop {
+        services.expect_alive()?;
+        let denied = denied(&services.boundary.enforced()?);
+        tell(story, "the boundary denies", &denied, &seen);
+        tell(story, "and no longer", &seen, &denied);
+        let missing: Vec<_> = loudest
+            .iter()
+            .filter(|loud| !denied.iter().any(|n| n.contains(&loud.address)))
+            .collect();
+        progress.reached(
+            denied.len(),
+            &format!(
+                "slots, {} of the {LOUDEST} loudest in one",
+                LOUDEST - missing.len()
+            ),
+        );
+        if denied.len() >= goal && missing.is_empty() {
+            return Ok(());
+        }
+        if story.elapsed() >= BY {
+            let nacl = services.daemon.status()?.nacl;
+            bail!(
+                "{} of {goal} slots are filled, and of the loudest these are in none: {}; nicban says that its NACL \
+                 tier is {:?}: {}; its log:\n{}",
+                denied.len(),
+                missing
+                    .iter()
+                    .map(|a| a.address.to_string())
+                    .collect::<Vec<_>>()
+                    .join(", "),
+                nacl.state,
+                nacl.reason,
+                services.daemon.output()
+            );
+        }
+        seen = denied;
+        thread::sleep(POLL);
+    }
+}
+
+/// Says which networks are in one list, but not in the other.
+fn tell(story: &Story, what: &str, these: &[IpNet], not: &[IpNet]) {
+    let networks: Vec<_> = these
+        .iter()
+        .filter(|network| !not.contains(network))
+        .map(IpNet::to_string)
+        .collect();
+    // A few to a line, so that it fits a terminal.
+    for line in networks.chunks(4) {
+        story.say(&format!("{what} {}", line.join(", ")));
+    }
+}
+
+fn loudest(attackers: &[Attacker]) -> Vec<Attacker> {
+    let mut v4: Vec<Attacker> = attackers
+        .iter()
+        .filter(|attacker| attacker.address.is_ipv4())
+        .copied()
+        .collect();
+    v4.sort_by(|a, b| b.rate.total_cmp(&a.rate));
+    v4.truncate(LOUDEST);
+    v4
+}

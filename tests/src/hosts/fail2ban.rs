@@ -1,0 +1,150 @@
+//! A real fail2ban of one's own: the stock configuration, the shipped action and jail.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use crate::net::Namespace;
+use crate::process::{self, Process};
+use crate::wait;
+
+/// The distribution's configuration.
+const STOCK: &str = "/etc/fail2ban";
+
+/// What a fail2ban is started with.
+#[derive(Debug, Clone)]
+pub struct Fail2banConfig {
+    /// nicban's files for it: the folder with `action.d` and `jail.d`.
+    pub shipped: PathBuf,
+    /// Settings of its jails beyond those, as `jail.local` takes them.
+    pub jail_local: String,
+    /// The `nicban-action` binary.
+    pub action: PathBuf,
+    /// The daemon's socket.
+    pub socket: PathBuf,
+}
+
+/// A running fail2ban.
+#[derive(Debug)]
+pub struct Fail2ban {
+    process: Process,
+    socket: PathBuf,
+}
+
+impl Fail2ban {
+    /// Starts it in the foreground, and waits until its `sshd` jail is up.
+    ///
+    /// # Errors
+    /// fail2ban is not installed, refuses its configuration, or isn't up within
+    /// thirty seconds.
+    pub fn start(host: &Namespace, folder: &Path, config: &Fail2banConfig) -> Result<Self> {
+        let (settings, socket) = (folder.join("fail2ban"), folder.join("fail2ban.sock"));
+        write_settings(&settings, folder, config)?;
+        let server = process::find_program("fail2ban-server")?;
+        let process = Process::spawn(
+            "fail2ban",
+            host.command(server)
+                .args(["-f", "-x", "-c"])
+                .arg(&settings)
+                .arg("-s")
+                .arg(&socket)
+                .arg("-p")
+                .arg(folder.join("fail2ban.pid"))
+                .arg("start"),
+        )?;
+        let mut fail2ban = Self { process, socket };
+        wait::until(
+            "fail2ban's sshd jail is up",
+            Duration::from_secs(30),
+            || {
+                fail2ban.process.expect_alive()?;
+                Ok(fail2ban.client(&["status", "sshd"]).ok())
+            },
+        )?;
+        Ok(fail2ban)
+    }
+
+    /// Runs fail2ban-client against it.
+    ///
+    /// # Errors
+    /// The command is refused.
+    pub fn client(&self, arguments: &[&str]) -> Result<String> {
+        process::run(
+            Command::new("fail2ban-client")
+                .arg("-s")
+                .arg(&self.socket)
+                .args(arguments),
+        )
+    }
+
+    /// What it wrote to its log lately.
+    pub fn output(&self) -> String {
+        self.process.output()
+    }
+
+    /// Fails when it has ended.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn expect_alive(&mut self) -> Result<()> {
+        self.process.expect_alive()
+    }
+}
+
+fn write_settings(settings: &Path, folder: &Path, config: &Fail2banConfig) -> Result<()> {
+    copy_stock(settings)?;
+    for kind in ["action.d", "jail.d"] {
+        copy_files(&config.shipped.join(kind), &settings.join(kind))?;
+    }
+    let write = |name: &str, text: &str| {
+        fs::write(settings.join(name), text).with_context(|| format!("write fail2ban's {name}"))
+    };
+    write(
+        "fail2ban.local",
+        &format!(
+            "[DEFAULT]\nlogtarget = STDERR\ndbfile = {}\n",
+            folder.join("fail2ban.sqlite3").display()
+        ),
+    )?;
+    write(
+        "action.d/nicban.local",
+        &format!(
+            "[Init]\nnicban = {}\nsocket = {}\n",
+            config.action.display(),
+            config.socket.display()
+        ),
+    )?;
+    write("jail.local", &config.jail_local)
+}
+
+/// The distribution's own files, and none of what this machine's owner has added:
+/// their jails watch other logs.
+fn copy_stock(settings: &Path) -> Result<()> {
+    for kind in ["action.d", "filter.d", "jail.d"] {
+        copy_files(&Path::new(STOCK).join(kind), &settings.join(kind))?;
+    }
+    copy_files(Path::new(STOCK), settings)
+}
+
+fn copy_files(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to).with_context(|| format!("make {}", to.display()))?;
+    let entries = fs::read_dir(from).with_context(|| format!("read {}", from.display()))?;
+    for entry in entries {
+        let path = entry
+            .with_context(|| format!("read {}", from.display()))?
+            .path();
+        let Some(name) = path.file_name() else {
+            continue;
+        };
+        if path
+            .extension()
+            .is_some_and(|kind| kind == "conf" || kind == "py")
+        {
+            fs::copy(&path, to.join(name)).with_context(|| format!("copy {}", path.display()))?;
+        }
+    }
+    Ok(())
+}
