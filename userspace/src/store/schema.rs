@@ -89,7 +89,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// Makes the file before SQLite does, which would let the umask decide who reads
+/// Makes the file before `SQLite` does, which would let the umask decide who reads
 /// it. The journal files get the database's own mode.
 fn private_file(path: &Path) -> Result<(), StoreError> {
     let file = OpenOptions::new()
@@ -138,6 +138,13 @@ fn migrate(path: &Path, connection: &mut Connection) -> Result<(), StoreError> {
     let transaction =
         Transaction::new(connection, TransactionBehavior::Immediate).map_err(failed)?;
     let found = check_version(path, version(&transaction).map_err(failed)?)?;
+    if found == 0 && !is_blank(&transaction).map_err(failed)? {
+        return Err(StoreError::new(
+            path,
+            "open the database",
+            StoreErrorKind::Corrupt,
+        ));
+    }
     for migration in &MIGRATIONS[found..] {
         transaction.execute_batch(migration).map_err(failed)?;
     }
@@ -148,6 +155,14 @@ fn migrate(path: &Path, connection: &mut Connection) -> Result<(), StoreError> {
             .map_err(failed)?;
     }
     transaction.commit().map_err(failed)
+}
+
+/// Whether nobody has made anything of the file yet: somebody else's database has
+/// version 0, too.
+fn is_blank(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| {
+        row.get(0)
+    })
 }
 
 pub(super) fn set_aside(path: &Path, now: i64) -> Result<PathBuf, StoreError> {
