@@ -321,6 +321,8 @@ fn somebody_elses_database_is_left_alone() {
     other.execute_batch("CREATE TABLE holds (x)").unwrap();
     let error = Store::open(&path).unwrap_err();
     assert_eq!(error.kind, StoreErrorKind::Corrupt);
+    let journal = other.pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0));
+    assert_eq!(journal, Ok("delete".to_owned()));
     let tables = other.query_row("SELECT group_concat(sql) FROM sqlite_schema", [], |row| {
         row.get(0)
     });
