@@ -176,7 +176,7 @@ impl Model {
         };
         if self.holds.iter().any(goes) {
             self.holds
-                .retain(|hold| !goes(hold) && !(hold.0 == target && hold.3.is_over(now)));
+                .retain(|hold| !(goes(hold) || hold.0 == target && hold.3.is_over(now)));
         }
     }
 

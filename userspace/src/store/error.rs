@@ -12,7 +12,7 @@ pub struct StoreError {
     pub operation: String,
     /// What a caller can do about it.
     pub kind: StoreErrorKind,
-    /// What SQLite or the file system says.
+    /// What the database or the file system says.
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }

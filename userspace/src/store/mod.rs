@@ -1,4 +1,4 @@
-//! What outlives the daemon, in SQLite.
+//! What outlives the daemon, in an `SQLite` database.
 //!
 //! One file, `nicban.db`, in WAL mode with `synchronous=FULL`: what
 //! [`Store::commit`] has returned from survives a power cut. Times are seconds
@@ -9,6 +9,9 @@ mod holds;
 mod ledger;
 mod schema;
 mod settings;
+
+#[cfg(test)]
+mod tests;
 
 pub use error::{StoreError, StoreErrorKind};
 pub use ledger::SqliteLedger;

@@ -14,6 +14,15 @@ use super::{StoreError, StoreErrorKind};
 /// store's, and the NACL ledger's.
 const BUSY: Duration = Duration::from_secs(5);
 
+/// Memory for pages of the database, in KiB. With the default of 2 MiB an import
+/// would read a page from the disk for almost every address.
+const CACHE_KIB: i64 = 16 * 1_024;
+
+/// Pages of 4 KiB in the journal that make a commit move them to the database. At
+/// the default of 1,000, a thousand addresses at random are a thousand pages, and
+/// every batch of an import would write each page twice.
+const CHECKPOINT_PAGES: i64 = 16_384;
+
 /// What brings version n to n + 1; `PRAGMA user_version` tells n.
 const MIGRATIONS: &[&str] = &["
     CREATE TABLE holds (
@@ -71,11 +80,8 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     connection
         .busy_timeout(BUSY)
         .map_err(failed("set the time to wait for a lock"))?;
-    // A database of a later version is left as it is: look before writing.
-    check_version(
-        path,
-        version(&connection).map_err(failed("read the version"))?,
-    )?;
+    // What is not ours is left as it is: look before writing.
+    check(path, &mut connection)?;
     connection
         .pragma_update(None, "journal_mode", "wal")
         .map_err(failed("switch to write-ahead logging"))?;
@@ -85,11 +91,17 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     connection
         .pragma_update(None, "foreign_keys", true)
         .map_err(failed("switch on foreign keys"))?;
+    connection
+        .pragma_update(None, "cache_size", CACHE_KIB.saturating_neg())
+        .map_err(failed("size the page cache"))?;
+    connection
+        .pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)
+        .map_err(failed("set the journal's length"))?;
     migrate(path, &mut connection)?;
     Ok(connection)
 }
 
-/// Makes the file before SQLite does, which would let the umask decide who reads
+/// Makes the file before `SQLite` does, which would let the umask decide who reads
 /// it. The journal files get the database's own mode.
 fn private_file(path: &Path) -> Result<(), StoreError> {
     let file = OpenOptions::new()
@@ -112,24 +124,39 @@ fn private_file(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn version(connection: &Connection) -> rusqlite::Result<i64> {
-    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+/// Refuses what is damaged, of a later version, or somebody else's.
+fn check(path: &Path, connection: &mut Connection) -> Result<(), StoreError> {
+    let failed = |source| StoreError::sqlite(path, "read the version", source);
+    // Both at one moment: another process may be making the schema.
+    let transaction = connection.transaction().map_err(failed)?;
+    let found = version(path, &transaction)?;
+    let is_blank: bool = transaction
+        .query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| {
+            row.get(0)
+        })
+        .map_err(failed)?;
+    if found == 0 && !is_blank {
+        return Err(StoreError::new(
+            path,
+            "open the database",
+            StoreErrorKind::Corrupt,
+        ));
+    }
+    Ok(())
 }
 
-fn check_version(path: &Path, found: i64) -> Result<usize, StoreError> {
-    let known = MIGRATIONS.len();
-    usize::try_from(found)
-        .ok()
-        .filter(|found| *found <= known)
-        .ok_or_else(|| {
-            let known = i64::try_from(known).unwrap_or(i64::MAX);
-            let kind = if found < 0 {
-                StoreErrorKind::Corrupt
-            } else {
-                StoreErrorKind::Newer { found, known }
-            };
-            StoreError::new(path, "open the database", kind)
-        })
+/// Which migrations the database has had.
+fn version(path: &Path, connection: &Connection) -> Result<usize, StoreError> {
+    let found: i64 = connection
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .map_err(|source| StoreError::sqlite(path, "read the version", source))?;
+    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    let kind = match usize::try_from(found) {
+        Ok(version) if version <= MIGRATIONS.len() => return Ok(version),
+        Ok(_) => StoreErrorKind::Newer { found, known },
+        Err(_) => StoreErrorKind::Corrupt,
+    };
+    Err(StoreError::new(path, "open the database", kind))
 }
 
 fn migrate(path: &Path, connection: &mut Connection) -> Result<(), StoreError> {
@@ -137,14 +164,11 @@ fn migrate(path: &Path, connection: &mut Connection) -> Result<(), StoreError> {
     // The lock comes first: of two that open it at once, one migrates.
     let transaction =
         Transaction::new(connection, TransactionBehavior::Immediate).map_err(failed)?;
-    let found = check_version(path, version(&transaction).map_err(failed)?)?;
-    for migration in &MIGRATIONS[found..] {
+    let found = version(path, &transaction)?;
+    for (version, migration) in (1i64..).zip(MIGRATIONS).skip(found) {
         transaction.execute_batch(migration).map_err(failed)?;
-    }
-    if found < MIGRATIONS.len() {
-        let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
         transaction
-            .pragma_update(None, "user_version", known)
+            .pragma_update(None, "user_version", version)
             .map_err(failed)?;
     }
     transaction.commit().map_err(failed)
