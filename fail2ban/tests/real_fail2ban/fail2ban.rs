@@ -1,7 +1,7 @@
 //! A fail2ban of our own: its files, its socket, its database, its process.
 
 use std::fmt::Write as _;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -79,7 +79,7 @@ impl Fail2ban {
             self.daemon_socket().display()
         );
         for (name, lines) in jails {
-            let log = self.path(&format!("{name}.log"));
+            let log = self.jail_log(name);
             OpenOptions::new()
                 .create(true)
                 .append(true)
@@ -102,7 +102,7 @@ impl Fail2ban {
             .command(SERVER)
             .args(["-x", "-f", "start"])
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(File::create(self.path("stderr")).unwrap())
             .spawn()
             .unwrap_or_else(|error| missing(SERVER, &error));
         let deadline = Instant::now() + PATIENCE;
@@ -153,14 +153,23 @@ impl Fail2ban {
             .as_secs();
         let line = |address: &&str| format!("{now} probe from {address}\n").repeat(2);
         let lines: String = addresses.iter().map(line).collect();
-        let path = self.path(&format!("{jail}.log"));
-        let mut log = OpenOptions::new().append(true).open(path).unwrap();
+        let mut log = OpenOptions::new()
+            .append(true)
+            .open(self.jail_log(jail))
+            .unwrap();
         log.write_all(lines.as_bytes()).unwrap();
     }
 
-    /// What fail2ban has logged.
+    /// What fail2ban has logged, and what it said before it could log.
     pub(crate) fn log(&self) -> String {
-        fs::read_to_string(self.path("log")).unwrap_or_default()
+        ["log", "stderr"]
+            .map(|name| fs::read_to_string(self.path(name)).unwrap_or_default())
+            .join("")
+    }
+
+    /// What a jail reads. fail2ban would take a space for the end of the path.
+    fn jail_log(&self, jail: &str) -> PathBuf {
+        self.path(&format!("{}.log", jail.replace(' ', "_")))
     }
 
     fn command(&self, program: &str) -> Command {
@@ -176,6 +185,40 @@ impl Fail2ban {
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
+}
+
+/// What the distribution's configuration together with our two files comes down to.
+pub(crate) fn dump_with_shipped_files() -> String {
+    let stock = Path::new("/etc/fail2ban");
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = tempfile::tempdir().unwrap();
+    let etc = folder.path();
+    let entries = fs::read_dir(stock).unwrap_or_else(|error| missing("/etc/fail2ban", &error));
+    for entry in entries.map(Result::unwrap) {
+        let name = entry.file_name();
+        // What an administrator of this machine has added is no part of the question.
+        if entry
+            .path()
+            .extension()
+            .is_some_and(|extension| extension == "conf")
+        {
+            fs::copy(entry.path(), etc.join(name)).unwrap();
+        }
+    }
+    std::os::unix::fs::symlink(stock.join("filter.d"), etc.join("filter.d")).unwrap();
+    for sub in ["action.d", "jail.d"] {
+        fs::create_dir(etc.join(sub)).unwrap();
+        let file = format!("{sub}/nicban.conf");
+        fs::copy(shipped.join(&file), etc.join(&file)).unwrap();
+    }
+    let output = Command::new(CLIENT)
+        .arg("-c")
+        .arg(etc)
+        .arg("-d")
+        .output()
+        .unwrap_or_else(|error| missing(CLIENT, &error));
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
 }
 
 impl Drop for Fail2ban {

@@ -245,6 +245,31 @@ fn a_refused_ban_is_an_error_in_the_log() {
 }
 
 #[test]
+fn the_shipped_jail_takes_effect_on_a_stock_configuration() {
+    let dump = fail2ban::dump_with_shipped_files();
+    let sshd = |what: &str| {
+        dump.lines()
+            .find(|l| l.contains("'sshd'") && l.contains(what))
+    };
+    assert!(sshd("'add'").unwrap().contains("'systemd'"), "{dump}");
+    assert!(sshd("'addaction'").unwrap().contains("'nicban'"), "{dump}");
+    let action = sshd("'actionban'").unwrap();
+    for verb in ["start", "stop", "flush", "check", "ban", "prolong", "unban"] {
+        let command = format!(
+            "exec nicban-action --socket \"/run/nicban/nicban.sock\" {verb} -- \"sshd\" \"<"
+        );
+        assert!(
+            action.contains(&format!("['action{verb}', '{command}")),
+            "{verb}: {action}"
+        );
+    }
+    assert!(
+        !dump.lines().any(|line| line.starts_with("ERROR")),
+        "{dump}"
+    );
+}
+
+#[test]
 fn many_jails_at_once() {
     let jails = [
         "a",
