@@ -4,6 +4,9 @@
 //! library is what both are made of.
 #![deny(unsafe_code)]
 
+pub mod commands;
 pub mod config;
+pub mod exit;
 pub mod host;
 pub mod nacl;
+pub mod render;
