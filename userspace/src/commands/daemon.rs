@@ -20,7 +20,12 @@ pub(super) fn run(globals: &Globals, args: &Args) -> Result<(), Failure> {
     }
     if args.check {
         let file = globals.config.as_deref().unwrap_or(DEFAULT_FILE.as_ref());
-        return output::text(&format!("{}: right\n", file.display()));
+        let verdict = if file.exists() {
+            "right"
+        } else {
+            "absent, so the defaults are used"
+        };
+        return output::text(&format!("{}: {verdict}\n", file.display()));
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
