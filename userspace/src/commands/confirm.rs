@@ -39,10 +39,18 @@ enum Answer {
 
 /// Waits for a yes or a no, here or from another session, within `window`.
 pub(super) fn wait(link: &Link, window: Duration) -> Result<Verdict, Failure> {
-    let answers = answers();
+    wait_for(link, window, POLL, &answers())
+}
+
+fn wait_for(
+    link: &Link,
+    window: Duration,
+    poll: Duration,
+    answers: &Receiver<Answer>,
+) -> Result<Verdict, Failure> {
     let end = Instant::now() + window + GRACE;
     loop {
-        match answers.recv_timeout(POLL) {
+        match answers.recv_timeout(poll) {
             Ok(Answer::Yes) => return Ok(Verdict::Confirmed),
             Ok(Answer::No) => return Ok(Verdict::Declined),
             Err(RecvTimeoutError::Disconnected) => return Ok(Verdict::Unattended),
@@ -117,9 +125,28 @@ fn understood(line: &str) -> Option<Answer> {
 
 #[cfg(test)]
 mod tests {
-    use nicban_protocol::{AttachMode, Attachment};
+    use std::sync::mpsc;
+    use std::time::Duration;
 
-    use super::{Answer, Verdict, judge, understood};
+    use nicban_protocol::{AttachMode, Attachment, Refusal, RefusalKind, Reply};
+
+    use super::{Answer, Verdict, judge, understood, wait_for};
+    use crate::commands::standin::Standin;
+    use crate::exit::Exit;
+
+    const POLL: Duration = Duration::from_millis(1);
+    const WINDOW: Duration = Duration::from_mins(10);
+
+    /// A daemon whose attachment waits for the first looks, and then is as `after`.
+    fn daemon(after: Attachment) -> Standin {
+        let mut looks = 0;
+        Standin::new(move |_| {
+            looks += 1;
+            let waiting = attachment(Some(AttachMode::Native), Some(9));
+            let now = if looks < 3 { waiting } else { after.clone() };
+            Reply::Status(Box::new(crate::render::sample_status(vec![now])))
+        })
+    }
 
     fn attachment(mode: Option<AttachMode>, confirm_within_s: Option<u64>) -> Attachment {
         Attachment {
@@ -143,6 +170,51 @@ mod tests {
             judge(&[attachment(native, None), attachment(native, Some(1))]),
             None
         );
+    }
+
+    #[test]
+    fn the_daemon_tells_what_became_of_it() {
+        // Held, so that stdin seems open.
+        let (_sender, silence) = mpsc::channel();
+        let kept = daemon(attachment(Some(AttachMode::Native), None));
+        let verdict = wait_for(&kept.link(), WINDOW, POLL, &silence).unwrap();
+        assert_eq!(verdict, Verdict::ConfirmedElsewhere);
+        let detached = daemon(attachment(None, None));
+        let verdict = wait_for(&detached.link(), WINDOW, POLL, &silence).unwrap();
+        assert_eq!(verdict, Verdict::RolledBack);
+    }
+
+    #[test]
+    fn an_answer_comes_before_a_look() {
+        let never = Standin::new(|_| panic!("asked"));
+        for (answer, verdict) in [
+            (Answer::Yes, Verdict::Confirmed),
+            (Answer::No, Verdict::Declined),
+        ] {
+            let (sender, answers) = mpsc::channel();
+            sender.send(answer).unwrap();
+            let given = wait_for(&never.link(), WINDOW, WINDOW, &answers).unwrap();
+            assert_eq!(given, verdict);
+        }
+        let (sender, answers) = mpsc::channel();
+        drop(sender);
+        let given = wait_for(&never.link(), WINDOW, WINDOW, &answers).unwrap();
+        assert_eq!(given, Verdict::Unattended);
+    }
+
+    #[test]
+    fn without_the_daemon_the_way_back_is_named() {
+        let (_sender, silence) = mpsc::channel();
+        let stopping = Standin::new(|_| {
+            Reply::Refused(Refusal {
+                kind: RefusalKind::Unavailable,
+                message: "stopping".to_owned(),
+            })
+        });
+        let link = stopping.link().impatient(Duration::from_secs(30));
+        let failure = wait_for(&link, WINDOW, POLL, &silence).unwrap_err();
+        assert_eq!(failure.exit, Exit::Unreachable);
+        assert!(format!("{:#}", failure.error).contains("nicban detach --direct"));
     }
 
     #[test]

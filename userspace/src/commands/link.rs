@@ -28,13 +28,18 @@ impl Link {
             Some(socket) => socket.clone(),
             None => config(globals)?.daemon.socket,
         };
-        Ok(Self {
+        Ok(Self::to(socket))
+    }
+
+    /// The daemon that listens there.
+    pub(super) fn to(socket: PathBuf) -> Self {
+        Self {
             socket,
             timing: Timing {
                 timeout: TIMEOUT,
                 patience: PATIENCE,
             },
-        })
+        }
     }
 
     /// Waits so long for each answer, and not at all for a daemon that is away.

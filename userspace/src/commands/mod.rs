@@ -10,6 +10,8 @@ mod list;
 mod mode;
 pub mod nacl;
 mod output;
+#[cfg(test)]
+mod standin;
 mod status;
 
 use std::path::PathBuf;
@@ -73,7 +75,7 @@ enum Command {
 /// Runs a command.
 pub fn run(cli: Cli) -> Result<(), Failure> {
     let globals = cli.globals;
-    match cli.command {
+    output::reader_may_leave(match cli.command {
         Command::Daemon(args) => daemon::run(&globals, &args),
         Command::Ban(args) => ban::ban(&globals, args),
         Command::Unban(args) => ban::unban(&globals, args),
@@ -86,7 +88,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Observe => mode::set(&globals, nicban_protocol::Mode::Observe),
         Command::Enforce => mode::set(&globals, nicban_protocol::Mode::Enforce),
         Command::Nacl(command) => nacl::run(&globals, &command),
-    }
+    })
 }
 
 /// Runs a diagnostic that waits for others.

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::exit::Failure;
 
-/// Writes text; a reader who has seen enough (`| head`) is no failure.
+/// Writes text.
 pub(super) fn text(text: &str) -> Result<(), Failure> {
     written(io::stdout().lock().write_all(text.as_bytes()))
 }
@@ -22,10 +22,18 @@ pub(super) fn json(value: &impl Serialize) -> Result<(), Failure> {
 
 /// The verdict on writing to stdout.
 pub(super) fn written(result: io::Result<()>) -> Result<(), Failure> {
-    match result {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        result => Ok(result.context("cannot write to stdout")?),
-    }
+    Ok(result.context("cannot write to stdout")?)
+}
+
+/// A reader who has seen enough (`| head`) is no failure.
+pub(super) fn reader_may_leave(result: Result<(), Failure>) -> Result<(), Failure> {
+    result.or_else(|failure| {
+        let left = failure
+            .error
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == ErrorKind::BrokenPipe);
+        if left { Ok(()) } else { Err(failure) }
+    })
 }
 
 /// Seconds since the Unix epoch.
@@ -35,4 +43,18 @@ pub(super) fn now() -> i64 {
         .map_or(0, |since| {
             i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind};
+
+    use super::{reader_may_leave, written};
+
+    #[test]
+    fn only_a_reader_that_left_is_forgiven() {
+        let outcome = |kind| reader_may_leave(written(Err(Error::from(kind))));
+        assert!(outcome(ErrorKind::BrokenPipe).is_ok());
+        assert!(outcome(ErrorKind::StorageFull).is_err());
+    }
 }

@@ -8,3 +8,6 @@ pub mod human;
 pub mod nacl;
 pub mod status;
 mod table;
+
+#[cfg(test)]
+pub(crate) use status::tests::sample as sample_status;

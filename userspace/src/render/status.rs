@@ -224,4 +224,4 @@ fn maps(maps: &[Fill]) -> String {
 
 #[cfg(test)]
 #[path = "status_tests.rs"]
-mod tests;
+pub(super) mod tests;

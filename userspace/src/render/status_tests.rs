@@ -27,6 +27,14 @@ fn offender(address: &str, in_nacl: bool, rate: f64, failures: u32) -> BanRow {
     }
 }
 
+/// A status with these attachments, for the tests of those who look at them.
+pub(crate) fn sample(attachments: Vec<Attachment>) -> Status {
+    Status {
+        attachments,
+        ..status()
+    }
+}
+
 fn status() -> Status {
     Status {
         version: "0.1.0".to_owned(),
