@@ -1,4 +1,7 @@
-//! nicban bans at the NIC: the daemon and what it is made of.
+//! nicban bans at the NIC: XDP on the host, the network ACL at the subnet.
+//!
+//! The daemon and the operator's commands are one binary, `nicban`; this
+//! library is what both are made of.
 #![forbid(unsafe_code)]
 
 pub mod allow;
@@ -6,14 +9,17 @@ pub mod allow;
 pub mod aws;
 pub mod bans;
 pub mod clock;
+pub mod commands;
 pub mod config;
 pub mod control;
 pub mod daemon;
 pub mod engine;
+pub mod exit;
 pub mod host;
 pub mod metrics;
 pub mod nacl;
 pub mod rank;
+pub mod render;
 pub mod store;
 pub mod target;
 pub mod xdp;

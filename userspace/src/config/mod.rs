@@ -138,15 +138,16 @@ impl Config {
 /// The configuration, its problems, and the keys that there are.
 fn read(text: &str) -> Result<(Config, Vec<Problem>, BTreeSet<String>), Problem> {
     let mut reader = Reader::new(text)?;
+    let rank = reader.section("rank", Rank::read);
     let config = Config {
         daemon: reader.section("daemon", Daemon::read),
         xdp: reader.section("xdp", Xdp::read),
         allow: reader.section("allow", Allow::read),
         fail2ban: reader.section("fail2ban", Fail2ban::read),
-        rank: reader.section("rank", Rank::read),
-        nacl: reader.section("nacl", Nacl::read),
+        nacl: reader.section("nacl", |section| Nacl::read(section, &rank)),
         metrics: reader.section("metrics", Metrics::read),
         log: reader.section("log", Log::read),
+        rank,
     };
     let (problems, keys) = reader.finish();
     Ok((config, problems, keys))

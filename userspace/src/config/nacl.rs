@@ -1,12 +1,13 @@
 //! `[nacl]`: the tier at the subnet.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
 use super::reader::Section;
-use super::{Bounded, values};
+use super::{Bounded, Rank, values};
 use crate::nacl::acl::{DEFAULT_QUOTA, Direction, HIGHEST_QUOTA, RULE_NUMBERS};
 
 /// Entries that AWS allows for each direction and family of a NACL.
@@ -23,28 +24,40 @@ pub struct Nacl {
     pub quota: Quota,
     /// The rule numbers that nicban may use.
     pub rule_numbers: RuleNumbers,
-    /// How long an offender keeps a slot at the least: 30 s to 24 h.
+    /// How long nobody can take an incumbent's slot: 1 s to `first_term`.
     pub min_term: Duration,
-    /// How long a term grows by doubling: `min_term` to 7 days.
+    /// The term of an incumbent that did not come back from probation:
+    /// `min_term` to `longest_term`.
+    pub first_term: Duration,
+    /// How long a term grows by doubling: 1 s to 7 days.
     pub longest_term: Duration,
+    /// How long one that lost its slot is counted before it may contest one
+    /// again: 1 s to 7 days, at least the ranking's warm-up and two ticks.
+    pub probation: Duration,
+    /// Incumbents of each NACL and family that may be on probation at once for
+    /// the sake of a lesser challenger: 0 to 40.
+    pub trials: u32,
     /// A challenger's rate must be so many times the incumbent's: 1 to 100.
     pub margin: f64,
     /// How long until the rate of an incumbent, which no one can measure, counts
-    /// half: 1 min to 24 h.
+    /// half: 1 s to 7 days.
     pub blind_half_life: Duration,
-    /// The least rate of a challenger, in packets/s: 0 to 1,000,000.
+    /// The least rate and the least lead of a challenger, in packets/s: 0.001 to
+    /// 1,000,000.
     pub min_rate: f64,
     /// Between two looks at the NACLs: 5 s to 1 h.
     pub observe_every: Duration,
     /// To what that grows while AWS fails: `observe_every` to 24 h.
     pub observe_at_most: Duration,
     /// API calls that may be made at once: 1 to 50.
-    pub calls_burst: u32,
+    pub calls_burst: NonZeroU32,
     /// API calls per second in the long run: 0.01 to 5.
     pub calls_per_second: f64,
     /// The Region; `None` asks the instance metadata service.
     pub region: Option<Region>,
 }
+
+const DEFAULT_BURST: NonZeroU32 = NonZeroU32::new(20).unwrap();
 
 impl Default for Nacl {
     fn default() -> Self {
@@ -53,15 +66,18 @@ impl Default for Nacl {
             directions: vec![Direction::Ingress],
             quota: Quota::of::<DEFAULT_QUOTA>(),
             rule_numbers: RuleNumbers { first: 1, last: 99 },
-            min_term: Duration::from_mins(5),
-            longest_term: Duration::from_hours(2),
-            margin: 2.0,
-            blind_half_life: Duration::from_mins(15),
-            min_rate: 1.0,
+            min_term: Duration::from_mins(1),
+            first_term: Duration::from_mins(5),
+            longest_term: Duration::from_hours(1),
+            probation: Duration::from_secs(30),
+            trials: 2,
+            margin: 1.5,
+            blind_half_life: Duration::from_mins(30),
+            min_rate: 0.5,
             observe_every: Duration::from_mins(1),
             observe_at_most: Duration::from_mins(15),
-            calls_burst: 10,
-            calls_per_second: 0.5,
+            calls_burst: DEFAULT_BURST,
+            calls_per_second: 1.0,
             region: None,
         }
     }
@@ -153,8 +169,9 @@ impl FromStr for Region {
 }
 
 impl Nacl {
-    pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
+    pub(super) fn read(section: &mut Section<'_, '_>, rank: &Rank) -> Self {
         let default = Self::default();
+        let second = Duration::from_secs(1);
         let minute = Duration::from_mins(1);
         let day = Duration::from_hours(24);
         let nacl = Self {
@@ -177,20 +194,31 @@ impl Nacl {
             min_term: section.get(
                 "min_term",
                 default.min_term,
-                values::duration(Duration::from_secs(30)..=day),
+                values::duration(second..=7 * day),
+            ),
+            first_term: section.get(
+                "first_term",
+                default.first_term,
+                values::duration(second..=7 * day),
             ),
             longest_term: section.get(
                 "longest_term",
                 default.longest_term,
-                values::duration(Duration::from_secs(30)..=7 * day),
+                values::duration(second..=7 * day),
             ),
+            probation: section.get(
+                "probation",
+                default.probation,
+                values::duration(second..=7 * day),
+            ),
+            trials: section.get("trials", default.trials, values::integer(0..=40)),
             margin: section.get("margin", default.margin, values::number(1.0..=100.0)),
             blind_half_life: section.get(
                 "blind_half_life",
                 default.blind_half_life,
-                values::duration(minute..=day),
+                values::duration(second..=7 * day),
             ),
-            min_rate: section.get("min_rate", default.min_rate, values::number(0.0..=1e6)),
+            min_rate: section.get("min_rate", default.min_rate, values::number(0.001..=1e6)),
             observe_every: section.get(
                 "observe_every",
                 default.observe_every,
@@ -201,7 +229,10 @@ impl Nacl {
                 default.observe_at_most,
                 values::duration(Duration::from_secs(5)..=day),
             ),
-            calls_burst: section.get("calls_burst", default.calls_burst, values::integer(1..=50)),
+            calls_burst: section.get("calls_burst", default.calls_burst, |value| {
+                let burst = values::integer(1..=50)(value)?;
+                Ok(NonZeroU32::new(burst).unwrap_or(DEFAULT_BURST))
+            }),
             calls_per_second: section.get(
                 "calls_per_second",
                 default.calls_per_second,
@@ -212,14 +243,27 @@ impl Nacl {
             }),
         };
         nacl.check_order(section);
+        let least = rank.warm_up + 2 * rank.tick;
+        if nacl.probation < least {
+            section.conflict(
+                "probation",
+                "probation",
+                format!(
+                    "{} is shorter than warm_up and two ticks of [rank], {}: too little to judge by",
+                    humantime::format_duration(nacl.probation),
+                    humantime::format_duration(least)
+                ),
+            );
+        }
         nacl
     }
 
     fn check_order(&self, section: &mut Section<'_, '_>) {
-        let mut ascending = |low: (&str, Duration), high: (&'static str, Duration)| {
+        let mut ascending = |low: (&str, Duration), high: (&str, Duration)| {
             if low.1 > high.1 {
                 section.conflict(
                     high.0,
+                    low.0,
                     format!(
                         "{} is shorter than {}, {}",
                         humantime::format_duration(high.1),
@@ -229,8 +273,9 @@ impl Nacl {
                 );
             }
         };
+        ascending(("min_term", self.min_term), ("first_term", self.first_term));
         ascending(
-            ("min_term", self.min_term),
+            ("first_term", self.first_term),
             ("longest_term", self.longest_term),
         );
         ascending(

@@ -10,6 +10,9 @@ use super::values;
 pub struct Rank {
     /// How long until a sample counts half: 1 s to 1 h, never below `tick`.
     pub half_life: Duration,
+    /// A newcomer's packets are spread over at least this long, so that a burst
+    /// is not taken for a flood: 0 s to `half_life`.
+    pub warm_up: Duration,
     /// Between two readings of the kernel's counters: 100 ms to 1 min.
     pub tick: Duration,
 }
@@ -17,7 +20,8 @@ pub struct Rank {
 impl Default for Rank {
     fn default() -> Self {
         Self {
-            half_life: Duration::from_secs(30),
+            half_life: Duration::from_mins(1),
+            warm_up: Duration::from_secs(10),
             tick: Duration::from_secs(1),
         }
     }
@@ -30,17 +34,25 @@ impl Rank {
         let ticks = Duration::from_millis(100)..=Duration::from_mins(1);
         let rank = Self {
             half_life: section.get("half_life", default.half_life, values::duration(half_lives)),
+            warm_up: section.get(
+                "warm_up",
+                default.warm_up,
+                values::duration(Duration::ZERO..=Duration::from_hours(1)),
+            ),
             tick: section.get("tick", default.tick, values::duration(ticks)),
         };
-        if rank.half_life < rank.tick {
-            section.conflict(
-                "half_life",
-                format!(
-                    "{} is shorter than tick, {}: a rate would be one reading's noise",
-                    humantime::format_duration(rank.half_life),
-                    humantime::format_duration(rank.tick)
-                ),
-            );
+        for (name, other) in [("tick", rank.tick), ("warm_up", rank.warm_up)] {
+            if rank.half_life < other {
+                section.conflict(
+                    "half_life",
+                    name,
+                    format!(
+                        "{} is shorter than {name}, {}",
+                        humantime::format_duration(rank.half_life),
+                        humantime::format_duration(other)
+                    ),
+                );
+            }
         }
         rank
     }

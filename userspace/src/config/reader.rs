@@ -117,11 +117,11 @@ impl Section<'_, '_> {
         }
     }
 
-    /// Notes that `key` does not go with the rest.
-    pub(super) fn conflict(&mut self, key: &'static str, message: String) {
-        let span = self
-            .table()
-            .and_then(|table| table.get(key))
+    /// Notes that `key` does not go with `other`: at the line of the one that is set.
+    pub(super) fn conflict(&mut self, key: &str, other: &str, message: String) {
+        let set = |key| self.table().and_then(|table| table.get(key));
+        let span = set(key)
+            .or_else(|| set(other))
             .map_or(0..0, toml::Spanned::span);
         self.complain(key, span, message);
     }

@@ -119,7 +119,7 @@ fn an_unknown_key_names_file_line_key_and_what_was_meant() {
     );
     assert_eq!(
         refusal("[rank]\ncolour = 5\n"),
-        "test.toml:2: rank.colour: unknown key; allowed here: half_life, tick"
+        "test.toml:2: rank.colour: unknown key; allowed here: half_life, warm_up, tick"
     );
 }
 
@@ -164,10 +164,18 @@ fn a_bad_value_names_what_is_allowed() {
 fn values_that_contradict_each_other() {
     assert_eq!(
         refusal("[nacl]\nlongest_term = \"1m\"\n"),
-        "test.toml:2: nacl.longest_term: 1m is shorter than min_term, 5m"
+        "test.toml:2: nacl.longest_term: 1m is shorter than first_term, 5m"
     );
     assert!(refusal("[nacl]\nobserve_every = \"1h\"\n").contains("shorter than observe_every"));
-    assert!(refusal("[rank]\ntick = \"50s\"\n").contains("shorter than tick"));
+    assert_eq!(
+        refusal("[rank]\nhalf_life = \"5s\"\nwarm_up = \"1s\"\ntick = \"6s\"\n"),
+        "test.toml:2: rank.half_life: 5s is shorter than tick, 6s"
+    );
+    assert_eq!(
+        refusal("[rank]\n\nwarm_up = \"2m\"\n[nacl]\nprobation = \"10m\"\n"),
+        "test.toml:3: rank.half_life: 1m is shorter than warm_up, 2m"
+    );
+    assert!(refusal("[nacl]\nprobation = \"11s\"\n").contains("two ticks of [rank], 12s"));
 }
 
 #[test]

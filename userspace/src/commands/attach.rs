@@ -1,0 +1,139 @@
+//! `nicban attach`, `nicban confirm`, `nicban detach`.
+
+use std::path::Path;
+use std::time::Duration;
+
+use nicban_protocol::{Outcome, Request};
+
+use super::confirm::{self, Verdict};
+use super::link::{self, Link, accepted};
+use super::{Globals, output};
+use crate::config::InterfaceName;
+use crate::exit::{Exit, Failure};
+use crate::host;
+
+/// How long the driver may take: ENA sets up its queues anew, and the link goes
+/// down and up.
+const ATTACHING: Duration = Duration::from_mins(1);
+
+/// How long a daemon may keep someone waiting who wants the packets back.
+const DETACHING: Duration = Duration::from_secs(5);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct AttachArgs {
+    /// The interface [default: those of the configuration]
+    #[arg(value_name = "IFACE")]
+    interface: Option<InterfaceName>,
+    /// Detach again after this time unless confirmed, so that a mistake locks no one out
+    #[arg(long, value_name = "TIME", value_parser = window)]
+    confirm: Option<Duration>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct DetachArgs {
+    /// The interface [default: all]
+    #[arg(value_name = "IFACE")]
+    interface: Option<InterfaceName>,
+    /// Do not ask the daemon: take the pinned links away
+    #[arg(long)]
+    direct: bool,
+}
+
+pub(super) fn attach(globals: &Globals, args: AttachArgs) -> Result<(), Failure> {
+    let link = Link::new(globals)?.patient(ATTACHING);
+    let request = Request::Attach {
+        interface: args.interface.map(|interface| interface.to_string()),
+        confirm_s: args.confirm.map(|time| time.as_secs()),
+        ssh_peer: host::ssh_peer().map(|peer| peer.to_string()),
+    };
+    let (outcome, note) = link.done(&request)?;
+    output::text(match outcome {
+        Outcome::Unchanged => "attached already\n",
+        _ => "attached\n",
+    })?;
+    if let Some(note) = note {
+        output::text(&format!("  {note}\n"))?;
+    }
+    match args.confirm {
+        Some(window) if outcome != Outcome::Unchanged => ask_to_confirm(&link, window),
+        _ => Ok(()),
+    }
+}
+
+fn ask_to_confirm(link: &Link, window: Duration) -> Result<(), Failure> {
+    let time = humantime::format_duration(window);
+    output::text(&format!(
+        "It is detached again in {time} unless you confirm.\n\
+         Open a second session to see that you still can, then type yes and Enter here,\n\
+         or run `nicban confirm` there. To roll back now, type no.\n"
+    ))?;
+    match confirm::wait(link, window)? {
+        Verdict::Confirmed => {
+            link.done(&Request::Confirm)?;
+            output::text("confirmed: it stays attached\n")
+        }
+        Verdict::ConfirmedElsewhere => output::text("confirmed in another session\n"),
+        Verdict::Unattended => output::text("nobody to ask here: confirm with `nicban confirm`\n"),
+        Verdict::Declined => {
+            link.done(&Request::Detach { interface: None })?;
+            Err(Failure::new(Exit::Unconfirmed, "declined: detached again"))
+        }
+        Verdict::RolledBack => Err(Failure::new(
+            Exit::Unconfirmed,
+            "not confirmed in time: detached again",
+        )),
+    }
+}
+
+pub(super) fn confirm(globals: &Globals) -> Result<(), Failure> {
+    let (outcome, note) = Link::new(globals)?.done(&Request::Confirm)?;
+    output::text(match outcome {
+        Outcome::Unchanged => "nothing waits for a confirmation\n",
+        _ => "confirmed: it stays attached\n",
+    })?;
+    note.map_or(Ok(()), |note| output::text(&format!("  {note}\n")))
+}
+
+pub(super) fn detach(globals: &Globals, args: DetachArgs) -> Result<(), Failure> {
+    let interface = args.interface.map(|interface| interface.to_string());
+    if !args.direct {
+        let request = Request::Detach {
+            interface: interface.clone(),
+        };
+        match Link::new(globals)?.impatient(DETACHING).ask(&request) {
+            Ok(reply) => {
+                accepted(reply)?;
+                return output::text(
+                    "detached: nothing is dropped; the bans are kept for the next attach\n",
+                );
+            }
+            Err(error) => eprintln!("nicban: {error}\nnicban: going on without the daemon"),
+        }
+    }
+    let config = link::config(globals)?;
+    let detached = detach_pinned(&config.xdp.pin_dir, interface.as_deref())?;
+    if detached.is_empty() {
+        return output::text(&format!(
+            "nothing of nicban's is attached (looked in {})\n",
+            config.xdp.pin_dir.display()
+        ));
+    }
+    output::text(&format!(
+        "detached from {}: nothing is dropped there\n\
+         A daemon that starts again attaches again; to prevent it:\n  \
+         systemctl disable --now nicban.socket nicban.service\n",
+        detached.join(", ")
+    ))
+}
+
+/// The seam to the kernel: takes the pinned links away, and gives the interfaces' names.
+fn detach_pinned(_pin_dir: &Path, _interface: Option<&str>) -> anyhow::Result<Vec<String>> {
+    anyhow::bail!("this nicban was built without XDP")
+}
+
+fn window(written: &str) -> Result<Duration, String> {
+    humantime::parse_duration(written)
+        .ok()
+        .filter(|time| (10..=3600).contains(&time.as_secs()))
+        .ok_or_else(|| "write a time from 10s to 1h, such as 60s".to_owned())
+}
