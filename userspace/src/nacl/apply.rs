@@ -126,37 +126,48 @@ where
     C: Clock,
     L: Ledger + Send + ?Sized,
 {
-    let now = caller.clock().unix();
-    if let Change::Create(rule) | Change::Replace { rule, .. } = change
-        && let Err(error) = ledger.intend(acl, rule, now)
-    {
-        return Outcome::Unrecorded(error);
+    let mut intended = None;
+    if let Change::Create(rule) | Change::Replace { rule, .. } = change {
+        match intend(ledger, acl, rule, caller.clock().unix()) {
+            Ok(true) => intended = Some(rule),
+            Ok(false) => {}
+            Err(error) => return Outcome::Unrecorded(error),
+        }
     }
-    let called = caller.mutate(acl, &mutation(change)).await;
-    let recorded = match (&called, change) {
-        // Seen or not, it is there; and what it replaced goes from the ledger
-        // once it is no longer seen.
-        (Ok(()), Change::Create(_) | Change::Replace { .. }) => Ok(()),
-        (Ok(()), Change::Delete { position, .. }) => ledger.forget(acl, *position),
-        (Err(failed), Change::Create(rule)) if !failed.in_doubt => {
-            ledger.forget(acl, rule.position)
-        }
-        (Err(failed), Change::Replace { rule, from }) if !failed.in_doubt => {
-            let old = Rule {
-                network: *from,
-                ..*rule
-            };
-            ledger.settle(acl, &old, now)
-        }
-        (Err(_), _) => Ok(()),
+    let answer = caller.mutate(acl, &mutation(change)).await;
+    let recorded = match (&answer, change, intended) {
+        (Ok(()), Change::Delete { position, .. }, _) => ledger.forget(acl, *position),
+        (Err(failed), _, Some(rule)) if !failed.in_doubt => ledger.withdraw(acl, rule),
+        // In doubt the record stays; and after a success that of a replaced rule
+        // does too, until that rule is no longer seen.
+        _ => Ok(()),
     };
-    match (called, recorded) {
+    match (answer, recorded) {
         (Ok(()), Ok(())) => Outcome::Done,
         // EC2's error says more of what to do than the ledger's: the record that
         // could not be withdrawn is settled like any other.
         (Err(failed), _) => Outcome::Failed(failed),
         (Ok(()), Err(error)) => Outcome::Unrecorded(error),
     }
+}
+
+/// Records a rule, and says whether that is new. A record that was there before
+/// may be of an entry that is too young to be seen: it is not this step's to
+/// withdraw.
+fn intend<L: Ledger + ?Sized>(
+    ledger: &mut L,
+    acl: &str,
+    rule: &Rule,
+    now: i64,
+) -> Result<bool, LedgerError> {
+    let known = ledger
+        .entries()?
+        .iter()
+        .any(|entry| entry.acl == acl && entry.rule == *rule);
+    if !known {
+        ledger.intend(acl, rule, now)?;
+    }
+    Ok(!known)
 }
 
 #[cfg(test)]
@@ -269,6 +280,18 @@ mod tests {
         apply(&mut caller(api), &mut ledger, &[step("acl-1", replace())]).await;
         assert_eq!(ledger.networks("acl-1", ingress(1)), [OLD.parse().unwrap()]);
         assert_eq!(ledger.entries[0].since, 7);
+    }
+
+    #[tokio::test]
+    async fn a_refusal_does_not_touch_the_record_of_what_is_there() {
+        for network in [OLD, NEW] {
+            // The plan had not seen our own entry yet.
+            let (api, mut ledger) = ours();
+            let again = step("acl-1", Change::Create(rule(1, network)));
+            let report = apply(&mut caller(api), &mut ledger, &[again]).await;
+            assert_eq!(report.halted["acl-1"], Response::Reobserve);
+            assert_eq!(ledger.networks("acl-1", ingress(1)), [OLD.parse().unwrap()]);
+        }
     }
 
     #[tokio::test]

@@ -333,10 +333,12 @@ mod tests {
     #[tokio::test]
     async fn the_budget_sees_every_attempt() {
         let api = FakeApi::with(acl("acl-1"));
-        let mut pace = Pace::default();
-        pace.mutations = Allowance {
-            burst: NonZeroU32::new(2).unwrap(),
-            period: Duration::from_secs(10),
+        let pace = Pace {
+            mutations: Allowance {
+                burst: NonZeroU32::new(2).unwrap(),
+                period: Duration::from_secs(10),
+            },
+            ..Pace::default()
         };
         let mut caller = Caller::new(api, TestClock::default(), pace);
         for number in 1..=4 {

@@ -45,25 +45,22 @@ pub fn settle<L: Ledger + ?Sized>(
             continue;
         }
         let shown = acl.entries.iter().find(|entry| entry.position == position);
-        let ours = shown.and_then(|entry| {
-            records.iter().find(|record| {
+        let is_ours = |record: &LedgerEntry| {
+            shown.is_some_and(|entry| {
                 entry.action == RuleAction::Deny && entry.network == record.rule.network
             })
-        });
-        match ours {
-            Some(record) if records.len() > 1 => {
-                ledger.settle(&acl.id, &record.rule, record.since)?;
-            }
-            Some(_) => {}
-            None => {
-                ledger.forget(&acl.id, position)?;
-                losses.extend(records.into_iter().map(|record| Loss {
+        };
+        let replaced = records.iter().any(is_ours);
+        for record in records.iter().filter(|record| !is_ours(record)) {
+            ledger.withdraw(&acl.id, &record.rule)?;
+            if !replaced {
+                losses.push(Loss {
                     rule: record.rule,
                     now: shown.map(|entry| Rule {
                         position,
                         network: entry.network,
                     }),
-                }));
+                });
             }
         }
     }
