@@ -84,8 +84,17 @@ pub struct Position {
 
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.direction, self.number)
+        write!(f, "{} rule {}", self.direction, self.number)
     }
+}
+
+/// A deny of all traffic, as nicban writes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Rule {
+    /// Where it stands.
+    pub position: Position,
+    /// What it denies.
+    pub network: IpNet,
 }
 
 /// One entry.
@@ -99,21 +108,6 @@ pub struct Entry {
     pub network: IpNet,
     /// Whether it matches every protocol and port (`-1`).
     pub all_traffic: bool,
-}
-
-/// An entry that nicban writes: it denies every protocol and port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Rule {
-    /// Where it stands.
-    pub position: Position,
-    /// What it denies.
-    pub network: IpNet,
-}
-
-impl fmt::Display for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: deny {}", self.position, self.network)
-    }
 }
 
 /// One NACL.

@@ -2,7 +2,8 @@
 //!
 //! The ledger goes first: before EC2 may have an entry, the ledger says that it is
 //! ours. After a definite failure the record is withdrawn; where there is doubt it
-//! stays, and the next observation settles it ([`super::settle`]).
+//! stays, and a later observation shows which of the records is true: the plan
+//! says so in what it wants struck out ([`strike_out`]).
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,7 @@ use super::api::{AclApi, Mutation};
 use super::caller::{CallError, Caller};
 use super::clock::Clock;
 use super::error::Response;
-use super::ledger::{Ledger, LedgerError};
+use super::ledger::{Ledger, LedgerEntry, LedgerError};
 use super::plan::{Change, Step};
 
 /// What became of one step.
@@ -73,6 +74,17 @@ impl Report {
     }
 }
 
+/// Withdraws the records that an observation has disproved, which is to be done
+/// before the steps of the same plan.
+pub fn strike_out<L: Ledger + ?Sized>(
+    ledger: &mut L,
+    records: &[LedgerEntry],
+) -> Result<(), LedgerError> {
+    records
+        .iter()
+        .try_for_each(|record| ledger.withdraw(&record.acl, &record.rule))
+}
+
 /// Carries out the steps in their order, as the caller's budget allows.
 ///
 /// A step that fails ends the steps of its NACL, or all of them, or none, as its
@@ -92,13 +104,9 @@ where
             perform(caller, ledger, &step.acl, &step.change).await
         };
         match &outcome {
-            Outcome::Done => {
-                tracing::info!(acl = step.acl, reason = %step.reason, "{}", mutation(&step.change));
-            }
-            Outcome::Failed(error) => tracing::warn!(acl = step.acl, %error, "NACL step failed"),
-            Outcome::Unrecorded(error) => {
-                tracing::error!(acl = step.acl, %error, "NACL step not recorded");
-            }
+            Outcome::Done => tracing::info!("{step}"),
+            Outcome::Failed(error) => tracing::warn!(%error, "{step}: failed"),
+            Outcome::Unrecorded(error) => tracing::error!(%error, "{step}: not recorded"),
             Outcome::NotTried => {}
         }
         report.add(&step.acl, outcome);
@@ -182,7 +190,7 @@ mod tests {
         Step {
             acl: acl.into(),
             change,
-            reason: Reason("a test".into()),
+            reason: Reason::Released,
         }
     }
 
@@ -381,6 +389,16 @@ mod tests {
         )
         .await;
         assert_eq!(shape(&report), ["failed", "done"]);
+    }
+
+    #[tokio::test]
+    async fn of_two_records_the_disproved_one_is_struck_out() {
+        let (api, mut ledger) = ours();
+        apply(&mut caller(api), &mut ledger, &[step("acl-1", replace())]).await;
+        let old = ledger.entries[0].clone();
+        assert_eq!(old.rule, rule(1, OLD));
+        strike_out(&mut ledger, &[old]).unwrap();
+        assert_eq!(ledger.networks("acl-1", ingress(1)), [NEW.parse().unwrap()]);
     }
 
     #[tokio::test]

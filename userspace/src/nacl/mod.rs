@@ -13,4 +13,3 @@ mod fake;
 pub mod ledger;
 pub mod plan;
 pub mod selftest;
-pub mod settle;

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::acl::{Position, Rule};
 
 /// One change to one NACL.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Step {
     /// The NACL's id.
     pub acl: String,
@@ -15,6 +15,12 @@ pub struct Step {
     pub change: Change,
     /// Why.
     pub reason: Reason,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {:?}: {}", self.acl, self.change, self.reason)
+    }
 }
 
 /// What a step does.
@@ -39,11 +45,16 @@ pub enum Change {
 }
 
 /// Why a step is taken.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reason(pub String);
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reason {
+    /// The operator has taken everything back.
+    Released,
+}
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        match self {
+            Self::Released => f.write_str("released"),
+        }
     }
 }
