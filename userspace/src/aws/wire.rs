@@ -66,7 +66,9 @@ impl Reply {
 
     pub(super) fn header(mut self, name: &str, value: &str) -> Self {
         if let Self::Http { headers, .. } = &mut self {
-            headers.push_str(&format!("{name}: {value}\r\n"));
+            for part in [name, ": ", value, "\r\n"] {
+                headers.push_str(part);
+            }
         }
         self
     }

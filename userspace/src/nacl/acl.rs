@@ -110,12 +110,6 @@ pub struct Entry {
     pub all_traffic: bool,
 }
 
-impl fmt::Display for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: deny {}", self.position, self.network)
-    }
-}
-
 /// One NACL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Acl {

@@ -38,8 +38,12 @@ impl Mutation {
 impl fmt::Display for Mutation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Create(rule) => write!(f, "create {rule}"),
-            Self::Replace(rule) => write!(f, "replace {rule}"),
+            Self::Create(Rule { position, network }) => {
+                write!(f, "create {position} deny {network}")
+            }
+            Self::Replace(Rule { position, network }) => {
+                write!(f, "replace {position} by deny {network}")
+            }
             Self::Delete(position) => write!(f, "delete {position}"),
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! The ledger goes first: before EC2 may have an entry, the ledger says that it is
 //! ours. After a definite failure the record is withdrawn; where there is doubt it
-//! stays, and the next observation settles it ([`super::settle`]).
+//! stays, and a later observation shows which of the records is true: the plan
+//! says so in what it wants struck out ([`strike_out`]).
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,7 @@ use super::api::{AclApi, Mutation};
 use super::caller::{CallError, Caller};
 use super::clock::Clock;
 use super::error::Response;
-use super::ledger::{Ledger, LedgerError};
+use super::ledger::{Ledger, LedgerEntry, LedgerError};
 use super::plan::{Change, Step};
 
 /// What became of one step.
@@ -73,6 +74,17 @@ impl Report {
     }
 }
 
+/// Withdraws the records that an observation has disproved, which is to be done
+/// before the steps of the same plan.
+pub fn strike_out<L: Ledger + ?Sized>(
+    ledger: &mut L,
+    records: &[LedgerEntry],
+) -> Result<(), LedgerError> {
+    records
+        .iter()
+        .try_for_each(|record| ledger.withdraw(&record.acl, &record.rule))
+}
+
 /// Carries out the steps in their order, as the caller's budget allows.
 ///
 /// A step that fails ends the steps of its NACL, or all of them, or none, as its
@@ -92,13 +104,9 @@ where
             perform(caller, ledger, &step.acl, &step.change).await
         };
         match &outcome {
-            Outcome::Done => {
-                tracing::info!(acl = step.acl, reason = %step.reason, "{}", mutation(&step.change));
-            }
-            Outcome::Failed(error) => tracing::warn!(acl = step.acl, %error, "NACL step failed"),
-            Outcome::Unrecorded(error) => {
-                tracing::error!(acl = step.acl, %error, "NACL step not recorded");
-            }
+            Outcome::Done => tracing::info!("{step}"),
+            Outcome::Failed(error) => tracing::warn!(%error, "{step}: failed"),
+            Outcome::Unrecorded(error) => tracing::error!(%error, "{step}: not recorded"),
             Outcome::NotTried => {}
         }
         report.add(&step.acl, outcome);
@@ -126,37 +134,48 @@ where
     C: Clock,
     L: Ledger + Send + ?Sized,
 {
-    let now = caller.clock().unix();
-    if let Change::Create(rule) | Change::Replace { rule, .. } = change
-        && let Err(error) = ledger.intend(acl, rule, now)
-    {
-        return Outcome::Unrecorded(error);
+    let mut intended = None;
+    if let Change::Create(rule) | Change::Replace { rule, .. } = change {
+        match intend(ledger, acl, rule, caller.clock().unix()) {
+            Ok(true) => intended = Some(rule),
+            Ok(false) => {}
+            Err(error) => return Outcome::Unrecorded(error),
+        }
     }
-    let called = caller.mutate(acl, &mutation(change)).await;
-    let recorded = match (&called, change) {
-        // Seen or not, it is there; and what it replaced goes from the ledger
-        // once it is no longer seen.
-        (Ok(()), Change::Create(_) | Change::Replace { .. }) => Ok(()),
-        (Ok(()), Change::Delete { position, .. }) => ledger.forget(acl, *position),
-        (Err(failed), Change::Create(rule)) if !failed.in_doubt => {
-            ledger.forget(acl, rule.position)
-        }
-        (Err(failed), Change::Replace { rule, from }) if !failed.in_doubt => {
-            let old = Rule {
-                network: *from,
-                ..*rule
-            };
-            ledger.settle(acl, &old, now)
-        }
-        (Err(_), _) => Ok(()),
+    let answer = caller.mutate(acl, &mutation(change)).await;
+    let recorded = match (&answer, change, intended) {
+        (Ok(()), Change::Delete { position, .. }, _) => ledger.forget(acl, *position),
+        (Err(failed), _, Some(rule)) if !failed.in_doubt => ledger.withdraw(acl, rule),
+        // In doubt the record stays; and after a success that of a replaced rule
+        // does too, until that rule is no longer seen.
+        _ => Ok(()),
     };
-    match (called, recorded) {
+    match (answer, recorded) {
         (Ok(()), Ok(())) => Outcome::Done,
         // EC2's error says more of what to do than the ledger's: the record that
         // could not be withdrawn is settled like any other.
         (Err(failed), _) => Outcome::Failed(failed),
         (Ok(()), Err(error)) => Outcome::Unrecorded(error),
     }
+}
+
+/// Records a rule, and says whether that is new. A record that was there before
+/// may be of an entry that is too young to be seen: it is not this step's to
+/// withdraw.
+fn intend<L: Ledger + ?Sized>(
+    ledger: &mut L,
+    acl: &str,
+    rule: &Rule,
+    now: i64,
+) -> Result<bool, LedgerError> {
+    let known = ledger
+        .entries()?
+        .iter()
+        .any(|entry| entry.acl == acl && entry.rule == *rule);
+    if !known {
+        ledger.intend(acl, rule, now)?;
+    }
+    Ok(!known)
 }
 
 #[cfg(test)]
@@ -171,7 +190,7 @@ mod tests {
         Step {
             acl: acl.into(),
             change,
-            reason: Reason::BanEnded,
+            reason: Reason::Released,
         }
     }
 
@@ -272,6 +291,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_refusal_does_not_touch_the_record_of_what_is_there() {
+        for network in [OLD, NEW] {
+            // The plan had not seen our own entry yet.
+            let (api, mut ledger) = ours();
+            let again = step("acl-1", Change::Create(rule(1, network)));
+            let report = apply(&mut caller(api), &mut ledger, &[again]).await;
+            assert_eq!(report.halted["acl-1"], Response::Reobserve);
+            assert_eq!(ledger.networks("acl-1", ingress(1)), [OLD.parse().unwrap()]);
+        }
+    }
+
+    #[tokio::test]
     async fn a_lost_reply_leaves_the_record_whether_the_change_was_made_or_not() {
         for fault in [Fault::LoseReply, Fault::Refuse(ErrorKind::Unreachable)] {
             let api = FakeApi::with(acl("acl-1"));
@@ -358,6 +389,16 @@ mod tests {
         )
         .await;
         assert_eq!(shape(&report), ["failed", "done"]);
+    }
+
+    #[tokio::test]
+    async fn of_two_records_the_disproved_one_is_struck_out() {
+        let (api, mut ledger) = ours();
+        apply(&mut caller(api), &mut ledger, &[step("acl-1", replace())]).await;
+        let old = ledger.entries[0].clone();
+        assert_eq!(old.rule, rule(1, OLD));
+        strike_out(&mut ledger, &[old]).unwrap();
+        assert_eq!(ledger.networks("acl-1", ingress(1)), [NEW.parse().unwrap()]);
     }
 
     #[tokio::test]

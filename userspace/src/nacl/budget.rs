@@ -14,7 +14,7 @@ pub struct Allowance {
 
 impl Allowance {
     /// No period is longer: one year.
-    const LONGEST: Duration = Duration::from_secs(365 * 86_400);
+    const LONGEST: Duration = Duration::from_hours(365 * 24);
 
     /// So many at once, and so many per second in the long run. A rate that is not
     /// above zero lets the burst go, and then as good as none.

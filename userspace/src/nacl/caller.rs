@@ -167,6 +167,20 @@ impl<A: AclApi, C: Clock> Caller<A, C> {
         pacer.run(Operation::Describe, || api.describe(acl)).await
     }
 
+    /// Those of these NACLs that there are, such as those that the ledger names
+    /// when everything is to be taken back.
+    pub async fn describe_each(&mut self, acls: &BTreeSet<String>) -> Result<Vec<Acl>, CallError> {
+        let mut found = Vec::new();
+        for acl in acls {
+            match self.describe(acl).await {
+                Ok(acl) => found.push(acl),
+                Err(failed) if failed.error.kind == ErrorKind::AclMissing => {}
+                Err(failed) => return Err(failed),
+            }
+        }
+        Ok(found)
+    }
+
     /// Changes one entry.
     pub async fn mutate(&mut self, acl: &str, mutation: &Mutation) -> Result<(), CallError> {
         let Self { api, pacer } = self;
@@ -333,10 +347,12 @@ mod tests {
     #[tokio::test]
     async fn the_budget_sees_every_attempt() {
         let api = FakeApi::with(acl("acl-1"));
-        let mut pace = Pace::default();
-        pace.mutations = Allowance {
-            burst: NonZeroU32::new(2).unwrap(),
-            period: Duration::from_secs(10),
+        let pace = Pace {
+            mutations: Allowance {
+                burst: NonZeroU32::new(2).unwrap(),
+                period: Duration::from_secs(10),
+            },
+            ..Pace::default()
         };
         let mut caller = Caller::new(api, TestClock::default(), pace);
         for number in 1..=4 {
@@ -358,6 +374,15 @@ mod tests {
         let found = caller.describe_by_subnets(&subnets).await.unwrap();
         assert_eq!(found, [acl("acl-1")]);
         assert_eq!(caller.calls()[&(Operation::Describe, None)], 3);
+    }
+
+    #[tokio::test]
+    async fn a_nacl_that_is_gone_is_left_out_but_a_failure_is_one() {
+        let ids = ["acl-0", "acl-1"].map(String::from).into();
+        let mut caller = caller(FakeApi::with(acl("acl-1")));
+        assert_eq!(caller.describe_each(&ids).await.unwrap(), [acl("acl-1")]);
+        caller.api().fail_describes([ErrorKind::Forbidden]);
+        caller.describe_each(&ids).await.unwrap_err();
     }
 
     #[test]

@@ -48,18 +48,26 @@ pub trait Ledger {
     /// All records.
     fn entries(&self) -> Result<Vec<LedgerEntry>, LedgerError>;
 
-    /// Records that this rule, and nothing else of ours, stands at its position.
+    /// Drops the record of this rule, and leaves what else is recorded for its
+    /// position; not recorded is no error.
     ///
-    /// A store does this in one transaction; as written here, a crash between the
-    /// two halves loses the entry.
-    fn settle(&mut self, acl: &str, rule: &Rule, now: i64) -> Result<(), LedgerError> {
-        let since = self
+    /// A store does this in one transaction; as written here, a crash in the middle
+    /// loses the others' records.
+    fn withdraw(&mut self, acl: &str, rule: &Rule) -> Result<(), LedgerError> {
+        let others: Vec<_> = self
             .entries()?
-            .iter()
-            .find(|entry| entry.acl == acl && entry.rule == *rule)
-            .map_or(now, |entry| entry.since);
+            .into_iter()
+            .filter(|entry| {
+                entry.acl == acl
+                    && entry.rule.position == rule.position
+                    && entry.rule.network != rule.network
+            })
+            .collect();
         self.forget(acl, rule.position)?;
-        self.intend(acl, rule, since)
+        for other in others {
+            self.intend(acl, &other.rule, other.since)?;
+        }
+        Ok(())
     }
 }
 

@@ -14,4 +14,3 @@ pub mod ledger;
 pub mod market;
 pub mod plan;
 pub mod selftest;
-pub mod settle;

@@ -150,7 +150,7 @@ impl<A: AclApi, C: Clock, L: Ledger + Send + ?Sized> Run<'_, A, C, L> {
             .map_err(CallError::to_string)
             .and_then(|acl| free_number(acl, numbers));
         let found = match &number {
-            Ok(number) => Ok(format!("ingress {number} is free")),
+            Ok(number) => Ok(format!("ingress rule {number} is free")),
             Err(problem) => Err(problem.clone()),
         };
         if !self.note("find a free rule number", found) {
@@ -188,7 +188,7 @@ impl<A: AclApi, C: Clock, L: Ledger + Send + ?Sized> Run<'_, A, C, L> {
             Outcome::Failed(failed) => failed.in_doubt,
             Outcome::Unrecorded(_) | Outcome::NotTried => false,
         };
-        self.note(format!("create {rule}"), result(created));
+        self.note(Mutation::Create(rule).to_string(), result(created));
         if !may_be_there {
             return;
         }
@@ -285,7 +285,7 @@ mod tests {
                 "may ec2:CreateNetworkAclEntry (dry run)",
                 "may ec2:ReplaceNetworkAclEntry (dry run)",
                 "may ec2:DeleteNetworkAclEntry (dry run)",
-                "create ingress rule 99: deny 192.0.2.1/32",
+                "create ingress rule 99 deny 192.0.2.1/32",
                 "see it",
                 "delete it",
                 "see it gone",
@@ -294,7 +294,7 @@ mod tests {
         assert_eq!(
             api.log(),
             [
-                "acl-1 create ingress rule 99: deny 192.0.2.1/32",
+                "acl-1 create ingress rule 99 deny 192.0.2.1/32",
                 "acl-1 delete ingress rule 99"
             ]
         );
@@ -326,7 +326,7 @@ mod tests {
         let api = FakeApi::with(acl("acl-1"));
         api.fail_mutations([Fault::LoseReply]);
         let (test, api, ledger) = test(api).await;
-        assert_eq!(failed(&test), ["create ingress rule 99: deny 192.0.2.1/32"]);
+        assert_eq!(failed(&test), ["create ingress rule 99 deny 192.0.2.1/32"]);
         assert!(api.entries("acl-1").is_empty());
         assert!(ledger.entries.is_empty());
     }
