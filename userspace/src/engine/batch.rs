@@ -76,9 +76,17 @@ impl Engine {
 
     /// Stores what the batch did and answers everyone; or takes it all back.
     pub(super) fn settle(&mut self, mut batch: Batch, now: Now) {
-        if !batch.store.is_empty()
-            && let Err(failure) = self.store.commit(&batch.store)
-        {
+        let stored = if batch.store.is_empty() {
+            Ok(Vec::new())
+        } else {
+            self.store.commit(&batch.store)
+        };
+        if let Ok(offences) = &stored {
+            for (target, count) in offences {
+                self.bans.set_offences(target, *count);
+            }
+        }
+        if let Err(failure) = stored {
             error!(error = %words::chain(&failure), "the store refused: nothing of this was done");
             self.take_back(std::mem::take(&mut batch.undo), now);
             for answer in batch.answers.iter_mut().filter(|answer| answer.depends) {

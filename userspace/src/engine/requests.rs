@@ -36,6 +36,14 @@ impl Engine {
             Request::Unban { address, holder } => {
                 let target = self.target(&address)?.target;
                 let change = self.bans.plan_unban(target, holder.as_deref(), now.seconds());
+                // A jail may let go of what has ended already; an operator who
+                // mistypes an address must hear of it.
+                if holder.is_none() && change.outcome == Outcome::Unchanged {
+                    return Err(words::refused(
+                        RefusalKind::NotFound,
+                        format_args!("{target} is not banned; see `nicban list {address}`"),
+                    ));
+                }
                 self.carry_out(change, now, batch).map(words::done)
             }
             Request::Flush { holder } => {

@@ -8,9 +8,14 @@ pub mod caller;
 pub mod clock;
 pub mod discover;
 pub mod error;
+pub mod handle;
 #[cfg(test)]
 mod fake;
 pub mod ledger;
 pub mod market;
 pub mod plan;
+pub mod reconcile;
 pub mod selftest;
+pub mod tier;
+
+pub use handle::{NaclHandle, NaclView};

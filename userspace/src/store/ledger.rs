@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, Row, Transaction, TransactionBehavior, params, types};
+use rusqlite::{Connection, Row, params, types};
 
 use super::{StoreError, schema};
 use crate::nacl::acl::{Direction, Position, Rule};
@@ -79,25 +79,24 @@ impl Ledger for SqliteLedger {
         entries.collect::<Result<_, _>>().map_err(failed)
     }
 
-    fn settle(&mut self, acl: &str, rule: &Rule, now: i64) -> Result<(), LedgerError> {
-        let failed = self.failed("settle an entry");
-        let position = rule.position;
-        let settle = |connection: &mut Connection| {
-            let transaction = Transaction::new(connection, TransactionBehavior::Immediate)?;
-            transaction.execute(
+    fn withdraw(&mut self, acl: &str, rule: &Rule) -> Result<(), LedgerError> {
+        let failed = self.failed("withdraw an entry");
+        let Position { direction, number } = rule.position;
+        self.connection
+            .prepare_cached(
                 "DELETE FROM nacl_entries
-                 WHERE acl = ?1 AND direction = ?2 AND number = ?3 AND network <> ?4",
-                params![
+                 WHERE acl = ?1 AND direction = ?2 AND number = ?3 AND network = ?4",
+            )
+            .and_then(|mut delete| {
+                delete.execute(params![
                     acl,
-                    position.direction.to_string(),
-                    position.number,
+                    direction.to_string(),
+                    number,
                     rule.network.to_string()
-                ],
-            )?;
-            transaction.execute(INTEND, key(acl, rule, now))?;
-            transaction.commit()
-        };
-        settle(&mut self.connection).map_err(failed)
+                ])
+            })
+            .map(drop)
+            .map_err(failed)
     }
 }
 

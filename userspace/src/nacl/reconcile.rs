@@ -1,0 +1,290 @@
+//! One round of the NACL tier: observe, plan, apply, observe.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::IpNet;
+use nicban_protocol::{Mode, NaclEntry, NaclStep};
+use thiserror::Error;
+
+use super::{
+    acl::{Acl, Direction, Family, Rule},
+    api::AclApi,
+    apply::{Outcome, Report, apply},
+    caller::{CallError, Caller, Calls},
+    clock::Clock,
+    error::Response,
+    ledger::{Ledger, LedgerEntry, LedgerError},
+    market::{Candidate, MarketState},
+    plan::{Change, Finding, Input, Plan, PlanConfig, Step, plan, release},
+};
+
+/// Who competes, as the engine tells it.
+pub use crate::engine::Market as Contenders;
+
+/// What is remembered between rounds.
+#[derive(Debug)]
+pub struct Reconciler<A, C, L> {
+    caller: Caller<A, C>,
+    ledger: L,
+    subnets: Vec<String>,
+    account: String,
+    /// Networks of the VPC, beside those that the engine allows.
+    allowed: Vec<IpNet>,
+    config: PlanConfig,
+    market: MarketState,
+    observed: Vec<Acl>,
+    /// Why each entry holds its slot, by NACL and network.
+    reasons: BTreeMap<(String, IpNet), String>,
+    promotions: u64,
+    /// The quota that EC2 has shown to be lower than configured.
+    learnt_quota: Option<u32>,
+}
+
+/// What a round did.
+#[derive(Debug, Default)]
+pub struct Round {
+    /// Steps that EC2 acknowledged.
+    pub done: usize,
+    /// What stood in the way, and what it asks for.
+    pub trouble: Option<(Response, String)>,
+    /// What was noticed.
+    pub findings: Vec<String>,
+    /// Slots, IPv4 and IPv6, over all NACLs.
+    pub slots: [u32; 2],
+}
+
+/// Why a round could not be made.
+#[derive(Debug, Error)]
+pub enum RoundError {
+    /// EC2 was asked in vain.
+    #[error("cannot observe the network ACLs")]
+    Call(#[from] CallError),
+    /// The ledger can't be read or written.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+impl RoundError {
+    /// What the failure asks for.
+    pub fn response(&self) -> Response {
+        match self {
+            Self::Call(error) => error.response(),
+            Self::Ledger(_) => Response::Suspend,
+        }
+    }
+}
+
+/// Where the tier works.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The host's subnets.
+    pub subnets: Vec<String>,
+    /// The host's account.
+    pub account: String,
+    /// Networks of the VPC, which a NACL must never deny.
+    pub vpc_networks: Vec<IpNet>,
+}
+
+impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
+    /// A reconciler that has seen nothing yet.
+    pub fn new(caller: Caller<A, C>, ledger: L, place: Place, config: PlanConfig) -> Self {
+        Self {
+            caller,
+            ledger,
+            subnets: place.subnets,
+            account: place.account,
+            allowed: place.vpc_networks,
+            config,
+            market: MarketState::default(),
+            observed: Vec::new(),
+            reasons: BTreeMap::new(),
+            promotions: 0,
+            learnt_quota: None,
+        }
+    }
+
+    /// Who holds a slot now, as far as is known.
+    pub fn incumbents(&self) -> BTreeSet<IpNet> {
+        let markets = self.market.acls.values();
+        markets
+            .flat_map(|market| market.incumbents.keys().copied())
+            .collect()
+    }
+
+    /// What would be done, judged by the last observation; asks nobody.
+    pub fn preview(&self, contenders: &Contenders) -> Result<Plan, LedgerError> {
+        let ledger = self.ledger.entries()?;
+        Ok(self.plan(contenders, &ledger))
+    }
+
+    /// Observes, plans, applies, and observes what came of it.
+    pub async fn round(&mut self, contenders: &Contenders) -> Result<Round, RoundError> {
+        self.observe().await?;
+        let ledger = self.ledger.entries()?;
+        let plan = self.plan(contenders, &ledger);
+        for entry in &plan.forget {
+            self.ledger.withdraw(&entry.acl, &entry.rule)?;
+        }
+        let report = apply(&mut self.caller, &mut self.ledger, &plan.steps).await;
+        self.remember(&plan, &report);
+        if !plan.steps.is_empty() {
+            self.observe().await?;
+        }
+        let mut slots = [0_u32; 2];
+        for slot in &plan.slots {
+            let total = u32::try_from(slot.total).unwrap_or(u32::MAX);
+            slots[usize::from(slot.family == Family::V6)] += total;
+        }
+        let mut findings: Vec<String> = plan.findings.iter().map(Finding::to_string).collect();
+        findings.extend(self.learnt_quota.map(|quota| {
+            format!("AWS allows {quota} entries here, less than [nacl] quota says; ask for a higher quota, or lower the setting")
+        }));
+        Ok(Round {
+            done: report.done(),
+            trouble: trouble(&report),
+            findings,
+            slots,
+        })
+    }
+
+    /// Takes out every entry of ours, and nothing else; how many there were.
+    pub async fn release(&mut self) -> Result<(usize, Report), RoundError> {
+        self.observe().await?;
+        let plan = release(&self.observed, &self.ledger.entries()?);
+        let report = apply(&mut self.caller, &mut self.ledger, &plan.steps).await;
+        self.market = MarketState::default();
+        self.observe().await?;
+        Ok((plan.steps.len(), report))
+    }
+
+    /// Our entries as last observed, with what is known of each.
+    pub fn entries(&self) -> Result<Vec<NaclEntry>, LedgerError> {
+        let now = self.caller.clock().unix();
+        let ledger = self.ledger.entries()?;
+        let mut entries = Vec::new();
+        for acl in &self.observed {
+            let market = self.market.acls.get(&acl.id);
+            for record in ledger.iter().filter(|record| stands(acl, record)) {
+                let Rule { position, network } = record.rule;
+                let incumbent = market.and_then(|market| market.incumbents.get(&network));
+                let rate = incumbent.and_then(|it| it.remembered(now, &self.config.market));
+                let reason = self.reasons.get(&(acl.id.clone(), network)).cloned();
+                entries.push(NaclEntry {
+                    acl: acl.id.clone(),
+                    direction: position.direction.to_string(),
+                    number: position.number,
+                    network: network.to_string(),
+                    since: record.since,
+                    rate: rate.unwrap_or_default(),
+                    reason: reason.unwrap_or_else(|| "put in before the daemon started".to_owned()),
+                });
+            }
+        }
+        Ok(entries)
+    }
+
+    /// Calls to EC2 so far.
+    pub fn calls(&self) -> &Calls {
+        self.caller.calls()
+    }
+
+    /// Offenders that got a slot so far.
+    pub const fn promotions(&self) -> u64 {
+        self.promotions
+    }
+
+    /// NACLs that were seen.
+    pub fn acls(&self) -> impl Iterator<Item = &str> {
+        self.observed.iter().map(|acl| acl.id.as_str())
+    }
+
+    async fn observe(&mut self) -> Result<(), CallError> {
+        self.observed = self.caller.describe_by_subnets(&self.subnets).await?;
+        Ok(())
+    }
+
+    fn plan(&self, contenders: &Contenders, ledger: &[LedgerEntry]) -> Plan {
+        // In observe mode nobody may be denied, so nobody counts as banned.
+        let candidates: &[Candidate] = match contenders.mode {
+            Mode::Enforce => &contenders.candidates,
+            Mode::Observe => &[],
+        };
+        let banned: BTreeSet<IpNet> = candidates.iter().map(|it| it.network).collect();
+        let allowed: Vec<IpNet> = self.allowed.iter().chain(&contenders.allowed).copied().collect();
+        let mut config = self.config.clone();
+        config.quota = self.learnt_quota.map_or(config.quota, |learnt| learnt.min(config.quota));
+        plan(&Input {
+            acls: &self.observed,
+            ledger,
+            candidates,
+            banned: &|network| banned.contains(network),
+            allowed: &allowed,
+            market: &self.market,
+            account: Some(&self.account),
+            config: &config,
+            now: self.caller.clock().unix(),
+        })
+    }
+
+    fn remember(&mut self, plan: &Plan, report: &Report) {
+        self.market = plan.market.clone();
+        for (step, outcome) in plan.steps.iter().zip(&report.outcomes) {
+            match (outcome, &step.change) {
+                (Outcome::Done, Change::Create(rule) | Change::Replace { rule, .. }) => {
+                    let key = (step.acl.clone(), rule.network);
+                    self.reasons.insert(key, step.reason.to_string());
+                    if rule.position.direction == Direction::Ingress {
+                        self.promotions += 1;
+                    }
+                }
+                (Outcome::Failed(error), Change::Create(rule))
+                    if error.response() == Response::LearnQuota =>
+                {
+                    self.learn_quota(&step.acl, rule);
+                }
+                _ => {}
+            }
+        }
+        let incumbents = self.incumbents();
+        self.reasons.retain(|(_, network), _| incumbents.contains(network));
+    }
+
+    /// EC2 says that the list is full: what stands there now, the default deny
+    /// counted, is all that it holds.
+    fn learn_quota(&mut self, acl: &str, rule: &Rule) {
+        let Some(acl) = self.observed.iter().find(|seen| seen.id == acl) else {
+            return;
+        };
+        let standing = acl.entries.iter().filter(|entry| {
+            entry.position.direction == rule.position.direction
+                && Family::of(&entry.network) == Family::of(&rule.network)
+        });
+        let full_at = u32::try_from(standing.count()).unwrap_or(u32::MAX).saturating_add(1);
+        self.learnt_quota = Some(self.learnt_quota.map_or(full_at, |known| known.min(full_at)));
+    }
+}
+
+/// A step for people.
+pub fn step(step: &Step) -> NaclStep {
+    NaclStep {
+        acl: step.acl.clone(),
+        action: step.change.to_string(),
+        reason: step.reason.to_string(),
+    }
+}
+
+fn stands(acl: &Acl, record: &LedgerEntry) -> bool {
+    record.acl == acl.id
+        && acl.entries.iter().any(|entry| {
+            entry.position == record.rule.position && entry.network == record.rule.network
+        })
+}
+
+/// The first failure of a report, with what it asks for.
+fn trouble(report: &Report) -> Option<(Response, String)> {
+    report.outcomes.iter().find_map(|outcome| match outcome {
+        Outcome::Failed(error) => Some((error.response(), error.to_string())),
+        Outcome::Unrecorded(error) => Some((Response::Suspend, error.to_string())),
+        Outcome::Done | Outcome::NotTried => None,
+    })
+}

@@ -1,0 +1,306 @@
+//! The NACL tier as a task: when to look, when to act, what to say of it.
+
+use std::{sync::Arc, time::Duration};
+
+use nicban_protocol::{NaclState, RefusalKind, Reply};
+use tokio::sync::{mpsc, watch};
+use tracing::{info, warn};
+
+use super::{
+    api::AclApi,
+    clock::Clock,
+    error::Response,
+    handle::{NaclHandle, NaclView, Order, done, refused},
+    ledger::Ledger,
+    reconcile::{Contenders, Reconciler, Round, RoundError, step},
+};
+use crate::engine::EngineHandle;
+
+/// How often the last observation is planned upon anew, without asking EC2. A
+/// plan that has something to do brings the next round forward.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// When to observe.
+#[derive(Debug, Clone, Copy)]
+pub struct Rhythm {
+    /// Between two observations while things change.
+    pub every: Duration,
+    /// To what that grows while nothing changes, or EC2 fails.
+    pub at_most: Duration,
+}
+
+/// The task's end of a [`NaclHandle`].
+#[derive(Debug)]
+pub struct Desk {
+    orders: mpsc::Receiver<Order>,
+    view: watch::Sender<Arc<NaclView>>,
+}
+
+/// A handle, and the desk where its orders arrive.
+pub fn desk(first: NaclView) -> (NaclHandle, Desk) {
+    let (sender, orders) = mpsc::channel(8);
+    let (view, views) = watch::channel(Arc::new(first));
+    (NaclHandle::new(sender, views), Desk { orders, view })
+}
+
+impl Desk {
+    /// Publishes a view.
+    pub fn show(&self, view: NaclView) {
+        let before = self.view.borrow().status.clone();
+        if (before.state, &before.reason) != (view.status.state, &view.status.reason) {
+            match view.status.state {
+                NaclState::Degraded | NaclState::Refused => {
+                    warn!(state = ?view.status.state, "NACL tier: {}", view.status.reason);
+                }
+                _ => info!(state = ?view.status.state, "NACL tier: {}", view.status.reason),
+            }
+        }
+        self.view.send_replace(Arc::new(view));
+    }
+
+    /// Answers orders while there is no tier to carry them out, until `until`
+    /// resolves. `false` when nobody can give orders any more.
+    pub async fn turn_away(&mut self, until: impl Future<Output = ()>) -> bool {
+        tokio::pin!(until);
+        loop {
+            let order = tokio::select! {
+                order = self.orders.recv() => order,
+                () = &mut until => return true,
+            };
+            let status = self.view.borrow().status.clone();
+            match order {
+                None => return false,
+                Some(Order::Plan(reply)) => drop(reply.send(Reply::NaclPlan {
+                    status,
+                    steps: Vec::new(),
+                })),
+                Some(Order::Release(reply)) => drop(reply.send(refused(
+                    RefusalKind::Failed,
+                    format!(
+                        "the NACL tier is not at work ({}); `nicban nacl release --direct` asks AWS without the daemon",
+                        status.reason
+                    ),
+                ))),
+            }
+        }
+    }
+}
+
+/// The running tier.
+pub struct Tier<A, C, L> {
+    reconciler: Reconciler<A, C, L>,
+    engine: EngineHandle,
+    desk: Desk,
+    rhythm: Rhythm,
+    /// Until the next observation that nothing brings forward.
+    pause: Duration,
+    released: bool,
+    last: Round,
+    state: NaclState,
+    reason: String,
+}
+
+/// Why a tier came to its end.
+#[derive(Debug)]
+pub enum End {
+    /// The daemon stops.
+    Stopped,
+    /// The subnet has another NACL now, or none: discover again.
+    Rediscover(Desk),
+}
+
+impl<A: AclApi, C: Clock, L: Ledger + Send> Tier<A, C, L> {
+    /// A tier that has done nothing yet.
+    pub fn new(
+        reconciler: Reconciler<A, C, L>,
+        engine: EngineHandle,
+        desk: Desk,
+        rhythm: Rhythm,
+    ) -> Self {
+        Self {
+            reconciler,
+            engine,
+            desk,
+            rhythm,
+            pause: rhythm.every,
+            released: false,
+            last: Round::default(),
+            state: NaclState::On,
+            reason: "starting".to_owned(),
+        }
+    }
+
+    /// Works until the engine or every handle is gone, or EC2 must be asked anew
+    /// where this host stands.
+    pub async fn run(mut self) -> End {
+        let mut waited = self.pause;
+        loop {
+            if !self.released && (waited >= self.pause || self.has_work().await) {
+                waited = Duration::ZERO;
+                match self.act().await {
+                    Some(Response::Rediscover) => return End::Rediscover(self.desk),
+                    Some(_) | None => {}
+                }
+            }
+            let order = tokio::select! {
+                order = self.desk.orders.recv() => order,
+                () = tokio::time::sleep(LOOK) => {
+                    waited += LOOK;
+                    continue;
+                }
+            };
+            match order {
+                None => return End::Stopped,
+                Some(Order::Plan(reply)) => {
+                    let answer = self.preview().await;
+                    drop(reply.send(answer));
+                }
+                Some(Order::Release(reply)) => {
+                    let answer = self.release().await;
+                    drop(reply.send(answer));
+                }
+            }
+        }
+    }
+
+    async fn contenders(&self) -> Option<Contenders> {
+        self.engine.market(self.reconciler.incumbents()).await
+    }
+
+    /// Whether the last observation, planned upon with today's offenders, asks for
+    /// a step. While EC2 fails, the pause is kept all the same.
+    async fn has_work(&self) -> bool {
+        if self.state != NaclState::On {
+            return false;
+        }
+        let Some(contenders) = self.contenders().await else {
+            return false;
+        };
+        self.reconciler
+            .preview(&contenders)
+            .is_ok_and(|plan| !plan.steps.is_empty())
+    }
+
+    /// One round, and what follows from it.
+    async fn act(&mut self) -> Option<Response> {
+        let contenders = self.contenders().await?;
+        let response = match self.reconciler.round(&contenders).await {
+            Ok(round) => self.after(round),
+            Err(error) => self.failed(&error),
+        };
+        self.show();
+        response
+    }
+
+    fn after(&mut self, round: Round) -> Option<Response> {
+        let response = round.trouble.as_ref().map(|(response, _)| *response);
+        match &round.trouble {
+            None => self.be(NaclState::On, self.where_it_works()),
+            Some((Response::TurnOff, why)) => self.be(NaclState::Refused, why.clone()),
+            Some((_, why)) => self.be(NaclState::Degraded, why.clone()),
+        }
+        let busy = round.done > 0 || matches!(response, Some(Response::Reobserve | Response::LearnQuota));
+        self.pause = if busy { self.rhythm.every } else { self.longer() };
+        if matches!(response, Some(Response::TurnOff)) {
+            self.pause = self.rhythm.at_most;
+        }
+        self.last = round;
+        response
+    }
+
+    fn failed(&mut self, error: &RoundError) -> Option<Response> {
+        let response = error.response();
+        let why = std::error::Error::source(error)
+            .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
+        match response {
+            Response::TurnOff => {
+                self.be(NaclState::Refused, why);
+                self.pause = self.rhythm.at_most;
+            }
+            _ => {
+                self.be(NaclState::Degraded, why);
+                self.pause = self.longer();
+            }
+        }
+        Some(response)
+    }
+
+    fn longer(&self) -> Duration {
+        self.pause.saturating_mul(2).clamp(self.rhythm.every, self.rhythm.at_most)
+    }
+
+    fn where_it_works(&self) -> String {
+        let acls: Vec<&str> = self.reconciler.acls().collect();
+        if acls.is_empty() {
+            "EC2 shows no network ACL for this host's subnets".to_owned()
+        } else {
+            format!("reconciling {}", acls.join(", "))
+        }
+    }
+
+    fn be(&mut self, state: NaclState, reason: String) {
+        self.state = state;
+        self.reason = reason;
+    }
+
+    fn view(&self) -> NaclView {
+        let mut view = NaclView::idle(self.state, self.reason.clone());
+        view.status.findings.clone_from(&self.last.findings);
+        match self.reconciler.entries() {
+            Ok(entries) => view.status.entries = entries,
+            Err(error) => view.status.findings.push(error.to_string()),
+        }
+        [view.status.slots_v4, view.status.slots_v6] = self.last.slots;
+        view.calls.clone_from(self.reconciler.calls());
+        view.promotions = self.reconciler.promotions();
+        view
+    }
+
+    fn show(&self) {
+        self.desk.show(self.view());
+    }
+
+    async fn preview(&self) -> Reply {
+        let Some(contenders) = self.contenders().await else {
+            return refused(RefusalKind::Unavailable, "the engine has ended");
+        };
+        match self.reconciler.preview(&contenders) {
+            Ok(plan) => Reply::NaclPlan {
+                status: self.view().status,
+                steps: plan.steps.iter().map(step).collect(),
+            },
+            Err(error) => refused(RefusalKind::Failed, error.to_string()),
+        }
+    }
+
+    async fn release(&mut self) -> Reply {
+        // From now on nothing is put in, also where taking out fails half-way.
+        self.released = true;
+        let outcome = self.reconciler.release().await;
+        let reply = match outcome {
+            Ok((entries, report)) if report.complete() => {
+                self.be(
+                    NaclState::Released,
+                    "released by the operator; a restart of the daemon takes the tier up again"
+                        .to_owned(),
+                );
+                done(format!("{entries} entries taken out"))
+            }
+            Ok((entries, report)) => {
+                let why = format!(
+                    "{} of {entries} entries taken out; run it again for the rest",
+                    report.done()
+                );
+                self.be(NaclState::Released, why.clone());
+                refused(RefusalKind::Failed, why)
+            }
+            Err(error) => {
+                let why = std::error::Error::source(&error)
+                    .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
+                refused(RefusalKind::Failed, why)
+            }
+        };
+        self.show();
+        reply
+    }
+}
