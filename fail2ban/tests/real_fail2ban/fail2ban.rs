@@ -101,6 +101,7 @@ impl Fail2ban {
         let mut server = self
             .command(SERVER)
             .args(["-x", "-f", "start"])
+            .current_dir(self.folder.path())
             .stdout(Stdio::null())
             .stderr(File::create(self.path("stderr")).unwrap())
             .spawn()

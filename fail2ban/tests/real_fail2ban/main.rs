@@ -245,6 +245,45 @@ fn a_refused_ban_is_an_error_in_the_log() {
 }
 
 #[test]
+fn a_hostile_address_reaches_no_shell() {
+    let (fail2ban, mut daemon) = scene("");
+    let trap = fail2ban.daemon_socket().with_file_name("trap");
+    // No slash: fail2ban would take it for a network. Its commands run in its folder.
+    for hostile in [
+        "$(touch trap)",
+        "`touch trap`",
+        "x\"; touch trap; \"",
+        "x'; touch trap; '",
+        "x\ntouch trap",
+        "--help",
+        "--socket=x",
+    ] {
+        // `--` keeps fail2ban's own client from taking it for an option.
+        fail2ban.client(&["--", "set", "probe", "banip", hostile]);
+    }
+    // All of them have been given to the action by now, and none came as far as the daemon.
+    fail2ban.client(&["set", "probe", "banip", V6]);
+    let bans = daemon.take();
+    assert!(
+        matches!(&bans[..], [.., Request::Ban(ban)] if ban.address == V6),
+        "{bans:?}\n{}",
+        fail2ban.log()
+    );
+    assert_eq!(
+        bans.iter()
+            .filter(|asked| matches!(asked, Request::Ban(_)))
+            .count(),
+        1
+    );
+    assert!(!trap.exists());
+    assert!(
+        fail2ban
+            .log()
+            .contains("nicban-action: the address is neither")
+    );
+}
+
+#[test]
 fn the_shipped_jail_takes_effect_on_a_stock_configuration() {
     let dump = fail2ban::dump_with_shipped_files();
     let sshd = |what: &str| {
