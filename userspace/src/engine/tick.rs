@@ -123,8 +123,15 @@ impl Engine {
     }
 
     /// Who competes for the NACL's slots.
-    pub(super) fn market(&self, incumbents: &BTreeSet<IpNet>) -> Market {
-        let mut networks: BTreeSet<IpNet> = incumbents
+    pub(super) fn market(&mut self, incumbents: BTreeSet<IpNet>) -> Market {
+        // Who has left a slot is measured anew: what the NACL kept away from the
+        // counters was no silence.
+        for network in self.incumbents.difference(&incumbents) {
+            self.ranking.restart(network);
+        }
+        self.incumbents = incumbents;
+        let mut networks: BTreeSet<IpNet> = self
+            .incumbents
             .iter()
             .filter(|network| self.is_banned(network))
             .copied()

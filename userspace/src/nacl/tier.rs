@@ -163,13 +163,13 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Tier<A, C, L> {
         }
     }
 
-    async fn contenders(&self) -> Option<Contenders> {
+    async fn contenders(&mut self) -> Option<Contenders> {
         self.engine.market(self.reconciler.incumbents()).await
     }
 
     /// Whether the last observation, planned upon with today's offenders, asks for
     /// a step. While EC2 fails, the pause is kept all the same.
-    async fn has_work(&self) -> bool {
+    async fn has_work(&mut self) -> bool {
         if self.state != NaclState::On {
             return false;
         }
@@ -260,7 +260,7 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Tier<A, C, L> {
         self.desk.show(self.view());
     }
 
-    async fn preview(&self) -> Reply {
+    async fn preview(&mut self) -> Reply {
         let Some(contenders) = self.contenders().await else {
             return refused(RefusalKind::Unavailable, "the engine has ended");
         };

@@ -36,6 +36,9 @@ pub enum XdpError {
     /// The kernel does not take the object: its verifier's words are in the source.
     #[error("cannot load the XDP program")]
     Load(#[source] EbpfError),
+    /// The program's log can't be read.
+    #[error("cannot read what the XDP program logs")]
+    Log(#[source] aya_log::Error),
     /// The object lacks something that this build counts on.
     #[error("the XDP object has no {what} `{name}`")]
     Missing {

@@ -6,6 +6,7 @@ use std::{
 };
 
 use aya::{Ebpf, EbpfLoader, maps::MapInfo, programs::Xdp};
+use aya_log::EbpfLogger;
 use nicban_ebpf::abi::{self, maps};
 use tracing::warn;
 
@@ -52,6 +53,9 @@ pub enum ProgramLog {
     Trace = 5,
 }
 
+/// Passes the program's log lines on to the `log` crate.
+pub type ProgramLogger = EbpfLogger<&'static dyn log::Log>;
+
 /// The program, loaded but not attached anywhere yet.
 pub struct Loaded {
     /// The ban, allow and settings maps.
@@ -60,6 +64,8 @@ pub struct Loaded {
     pub counters: Counters,
     /// The program and its attachments.
     pub links: Links,
+    /// What the program logs, where it logs at all: to be flushed now and then.
+    pub log: Option<ProgramLogger>,
     /// Maps whose pins did not fit this build or configuration: they start empty,
     /// while packets are still judged by the old ones until [`Links::replace`].
     pub renewed: Vec<&'static str>,
@@ -96,12 +102,17 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, XdpError> {
     })?;
     pin_program(xdp, pin_dir)?;
 
+    let log = match options.log {
+        ProgramLog::Off => None,
+        _ => Some(EbpfLogger::init(&mut ebpf).map_err(XdpError::Log)?),
+    };
     let tables = Tables::take(&mut ebpf, options)?;
     let counters = Counters::take(&mut ebpf)?;
     Ok(Loaded {
         tables,
         counters,
         links: Links::new(ebpf, pin_dir),
+        log,
         renewed,
     })
 }
