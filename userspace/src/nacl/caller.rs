@@ -230,6 +230,10 @@ impl<C: Clock> Pacer<C> {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
             };
+            if error.kind == ErrorKind::Throttled {
+                let now = self.clock.monotonic();
+                self.budget(operation).drain(now);
+            }
             in_doubt |= operation != Operation::Describe && error.kind.leaves_doubt();
             if !worth_another(operation, error.kind) || attempts >= self.backoff.attempts.get() {
                 return Err(CallError {
@@ -247,14 +251,17 @@ impl<C: Clock> Pacer<C> {
     async fn wait_for_budget(&mut self, operation: Operation) {
         loop {
             let now = self.clock.monotonic();
-            let budget = match operation {
-                Operation::Describe => &mut self.describes,
-                Operation::Create | Operation::Replace | Operation::Delete => &mut self.mutations,
-            };
-            match budget.take(now) {
+            match self.budget(operation).take(now) {
                 Ok(()) => return,
                 Err(wait) => self.clock.sleep(wait).await,
             }
+        }
+    }
+
+    fn budget(&mut self, operation: Operation) -> &mut Budget {
+        match operation {
+            Operation::Describe => &mut self.describes,
+            Operation::Create | Operation::Replace | Operation::Delete => &mut self.mutations,
         }
     }
 }
@@ -289,8 +296,8 @@ mod tests {
             2
         );
         assert_eq!(caller.calls()[&(Operation::Create, None)], 1);
-        // Half of 500 ms, then half of 1 s.
-        assert_eq!(caller.clock().monotonic(), Duration::from_millis(750));
+        // Pauses of 250 and 500 ms, each made up to the second in which one call is due.
+        assert_eq!(caller.clock().monotonic(), Duration::from_secs(2));
     }
 
     #[tokio::test]
