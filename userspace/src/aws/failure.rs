@@ -27,7 +27,7 @@ where
         _ => ErrorKind::Unreachable,
     };
     let message = match error.message() {
-        Some(message) => message.to_owned(),
+        Some(message) => one_line(message),
         None => in_words(status, &error),
     };
     ApiError {
@@ -49,7 +49,12 @@ fn in_words(status: Option<u16>, error: &(dyn Error + 'static)) -> String {
         .collect();
     // A wrapper often repeats what it wraps.
     words.dedup();
-    words.join(": ")
+    one_line(&words.join(": "))
+}
+
+/// Logs and the status have one line for it.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// An error and those below it.

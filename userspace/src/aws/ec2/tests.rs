@@ -290,7 +290,7 @@ async fn each_code_comes_through_the_sdk_in_one_attempt() {
         (500, "InternalFailure", K::Unavailable),
         (400, "SomethingNewIn2031", K::Unknown),
     ] {
-        let server = Server::replying([error_reply(status, code, "why &amp; how")]);
+        let server = Server::replying([error_reply(status, code, "why &amp;\n  how")]);
         let error = client(&server)
             .await
             .mutate("acl-1", &create())
