@@ -260,12 +260,6 @@ fn plan_acl(
             &input.config.market,
             input.now,
         );
-        plan.slots.push(Slots {
-            acl: acl.id.clone(),
-            family,
-            total: survey.slots(family),
-            held: contested.incumbents.len(),
-        });
         market.incumbents.append(&mut contested.incumbents);
         market.probation.append(&mut contested.probation);
         seating
@@ -278,8 +272,23 @@ fn plan_acl(
         market: &market,
         seatings: &seatings,
     };
+    let mut unplaced = Vec::new();
     for direction in [Direction::Ingress, Direction::Egress] {
-        plan.steps.extend(layout::steps(&settled, direction));
+        let (steps, without) = layout::steps(&settled, direction);
+        plan.steps.extend(steps);
+        unplaced.extend(without);
+    }
+    for network in unplaced {
+        market.incumbents.remove(&network);
+    }
+    for family in [Family::V4, Family::V6] {
+        let of_family = |network: &&IpNet| Family::of(network) == family;
+        plan.slots.push(Slots {
+            acl: acl.id.clone(),
+            family,
+            total: survey.slots(family),
+            held: market.incumbents.keys().filter(of_family).count(),
+        });
     }
     plan.market.acls.insert(acl.id.clone(), market);
 }
