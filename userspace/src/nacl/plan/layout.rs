@@ -6,10 +6,8 @@ use ipnet::IpNet;
 
 use super::survey::{Survey, overlap};
 use super::{Change, Input, Reason, Step};
-use crate::nacl::acl::{Acl, Direction, Family, Position, Rule};
+use crate::nacl::acl::{Acl, Direction, FAMILIES, Family, Position, Rule};
 use crate::nacl::market::{Challenge, Market, Seating, Wins};
-
-const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
 
 /// What is settled for a NACL.
 pub(super) struct Settled<'a> {
@@ -20,6 +18,8 @@ pub(super) struct Settled<'a> {
     pub(super) market: &'a Market,
     /// IPv4's, then IPv6's.
     pub(super) seatings: &'a [Seating; 2],
+    /// Slots for IPv4, and for IPv6.
+    pub(super) slots: [usize; 2],
 }
 
 impl<'a> Settled<'a> {
@@ -209,7 +209,7 @@ impl Layout<'_> {
         let winner = newcomers.find(|newcomer| newcomer.out == Some(*network));
         winner.map_or_else(
             || Reason::FewerSlots {
-                slots: self.settled.survey.slots(family),
+                slots: self.settled.slots[index(network)],
             },
             comes,
         )

@@ -213,7 +213,7 @@ mod tests {
                 rate: 812.4,
                 other,
                 other_rate: 31.0,
-                served: Duration::from_secs(300),
+                served: Duration::from_mins(5),
             }),
             "812 packets/s beats 31 packets/s of 198.51.100.7/32, which served 5m"
         );

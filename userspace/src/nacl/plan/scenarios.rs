@@ -16,8 +16,8 @@ fn host(number: usize) -> String {
 /// A world whose slots are all held by hosts 1, 2, … at 100, 99, … packets/s.
 fn full() -> World {
     let mut world = World::new();
-    for number in 1..=18 {
-        world.ban(&host(number), 101.0 - number as f64, 1);
+    for number in 1..=18_u8 {
+        world.ban(&host(number.into()), 101.0 - f64::from(number), 1);
     }
     world.reconcile();
     assert_eq!(world.denied(Direction::Ingress).len(), 18);

@@ -6,15 +6,14 @@ use std::ops::RangeInclusive;
 use ipnet::IpNet;
 
 use super::{Finding, Input};
-use crate::nacl::acl::{Acl, Direction, Entry, Family, HIGHEST_QUOTA, Position, Rule, RuleAction};
+use crate::nacl::acl::{
+    Acl, DIRECTIONS, Direction, Entry, FAMILIES, Family, HIGHEST_QUOTA, Position, Rule, RuleAction,
+};
 use crate::nacl::ledger::LedgerEntry;
 use crate::nacl::market::Withdrawn;
 
 /// Rule numbers worth counting: no quota gives more slots to both families.
 const ENOUGH: usize = 2 * HIGHEST_QUOTA as usize;
-
-const DIRECTIONS: [Direction; 2] = [Direction::Ingress, Direction::Egress];
-const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
 
 /// An entry of ours.
 #[derive(Debug, Clone, Copy)]
