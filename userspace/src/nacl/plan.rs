@@ -16,6 +16,7 @@ mod config;
 mod finding;
 mod layout;
 mod reason;
+mod room;
 mod survey;
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::nacl::acl::Direction;
+use crate::nacl::market::Rate;
 
 /// Why a step is taken. Rates are in packets/s.
 #[derive(Debug, Clone, PartialEq)]
@@ -161,22 +162,6 @@ impl fmt::Display for Reason {
             Self::InPlace { comes, other, goes } => write!(f, "{comes}; {other} goes: {goes}"),
             Self::Released => f.write_str("released by the operator"),
         }
-    }
-}
-
-/// A rate in packets/s, with no more digits than it deserves.
-struct Rate(f64);
-
-impl fmt::Display for Rate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let digits = if self.0 == 0.0 || self.0 >= 10.0 {
-            0
-        } else if self.0 >= 0.1 {
-            1
-        } else {
-            3
-        };
-        write!(f, "{:.digits$} packets/s", self.0)
     }
 }
 
