@@ -128,9 +128,12 @@ pub struct Input<'a> {
 }
 
 impl Input<'_> {
-    /// Whether a network is banned and may be denied.
+    /// Whether a network is banned and may be denied. All addresses at once never
+    /// are, whoever bans them: that would cut the subnet off.
     fn stands(&self, network: &IpNet) -> bool {
-        (self.banned)(network) && survey::overlap(self.allowed, network).is_none()
+        network.prefix_len() > 0
+            && (self.banned)(network)
+            && survey::overlap(self.allowed, network).is_none()
     }
 }
 

@@ -62,3 +62,12 @@ fn a_candidate_whose_ban_is_over_gets_no_slot() {
     world.candidates[0].until = Some(world.now);
     assert!(world.plan().steps.is_empty());
 }
+
+#[test]
+fn all_addresses_at_once_are_never_denied() {
+    for network in ["0.0.0.0/0", "::/0"] {
+        let mut world = World::new();
+        world.ban(network, 99.0, 9);
+        assert!(world.plan().steps.is_empty(), "{network}");
+    }
+}
