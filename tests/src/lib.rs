@@ -6,6 +6,7 @@
     reason = "tests wait for real hosts, on the real clock"
 )]
 
+pub mod daemon;
 pub mod demo;
 pub mod hosts;
 pub mod net;
