@@ -24,6 +24,9 @@ use crate::{
 /// How long the peer of the SSH session that attaches is allowed, in seconds.
 const SSH_PEER_FOR: i64 = 3600;
 
+/// What `status` says after `nicban detach`.
+const DETACHED: &str = "the operator has detached: what is not attached now stays so, also after a restart, until `nicban attach`";
+
 /// The attachments, as the engine wants and has them.
 #[derive(Debug)]
 pub struct Attachments {
@@ -186,11 +189,7 @@ impl Engine {
     /// unless the operator has detached.
     pub(super) fn attach_wanted(&mut self, now: Now) {
         if self.attachments.detached {
-            self.troubles.note(
-                "detached",
-                "nothing is dropped: the operator has detached; `nicban attach` puts it back"
-                    .to_owned(),
-            );
+            self.troubles.note("detached", DETACHED.to_owned());
             return;
         }
         self.troubles.clear("detached");
@@ -243,6 +242,7 @@ impl Engine {
                 let refusal = words::failed(&error);
                 words::refused(refusal.kind, self.with_owner(name, &error))
             })?;
+            self.troubles.clear(&format!("attach {name}"));
             told.push(match mode {
                 AttachMode::Native => format!("{name} in native mode"),
                 AttachMode::Generic => format!("{name} in GENERIC mode, which is slow"),
@@ -402,7 +402,13 @@ impl Engine {
                         marker.display()
                     ),
                 )
-            })
+            })?;
+        if detached {
+            self.troubles.note("detached", DETACHED.to_owned());
+        } else {
+            self.troubles.clear("detached");
+        }
+        Ok(())
     }
 
     /// The error, with the program that stands in the way named.
