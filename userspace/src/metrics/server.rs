@@ -159,8 +159,8 @@ mod tests {
 
     /// A server that gives up on slow peers as soon as can be.
     const HASTY: Limits = Limits {
-        request: Duration::from_millis(20),
-        connection: Duration::from_millis(100),
+        request: Duration::from_millis(100),
+        connection: Duration::from_millis(500),
         ..LIMITS
     };
 
@@ -202,11 +202,15 @@ mod tests {
     async fn rest(mut stream: TcpStream) -> String {
         let mut answer = Vec::new();
         let mut chunk = [0; 4096];
-        while let Ok(length) = stream.read(&mut chunk).await
-            && length > 0
-        {
-            answer.extend_from_slice(&chunk[..length]);
-        }
+        let all = async {
+            while let Ok(length) = stream.read(&mut chunk).await
+                && length > 0
+            {
+                answer.extend_from_slice(&chunk[..length]);
+            }
+        };
+        let ended = timeout(Duration::from_secs(60), all).await;
+        ended.expect("the server closes the connection");
         String::from_utf8(answer).unwrap()
     }
 
