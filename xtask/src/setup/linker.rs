@@ -74,6 +74,9 @@ pub(super) fn install(llvm: u32) -> Result<()> {
             .arg(&root)
             // Its crates are not the workspace's: a folder that goes away again.
             .env_remove("CARGO_TARGET_DIR")
+            // LLVM does the work; optimising what calls it costs minutes.
+            .env("CARGO_PROFILE_RELEASE_DEBUG", "false")
+            .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
             // Both, or an older llvm-config on PATH wins.
             .env("LLVM_PREFIX", &prefix)
             .env(format!("LLVM_SYS_{llvm}1_PREFIX"), &prefix),
