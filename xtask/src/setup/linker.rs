@@ -1,7 +1,6 @@
 //! bpf-linker, which makes one BPF object of LLVM bitcode.
 
 use std::{
-    env,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -18,11 +17,7 @@ const LLVMS: std::ops::RangeInclusive<u32> = 21..=23;
 
 /// Whether the build would find the right version.
 pub(super) fn present() -> Result<bool> {
-    let path = toolchain::path()?;
-    let Some(file) = env::split_paths(&path)
-        .map(|folder| folder.join("bpf-linker"))
-        .find(|file| file.is_file())
-    else {
+    let Some(file) = toolchain::linker()? else {
         return Ok(false);
     };
     // One whose LLVM library is gone does not start, and counts as missing.
