@@ -84,7 +84,9 @@ fn links(config: &Config, host: &Host) -> Vec<Link> {
         host.default_interfaces().collect()
     } else {
         let names = named.iter();
-        names.filter_map(|name| host.interface(name.as_str())).collect()
+        names
+            .filter_map(|name| host.interface(name.as_str()))
+            .collect()
     };
     chosen
         .into_iter()

@@ -1,8 +1,8 @@
 //! What time alone brings: ends of bans, counters, a clock that was set.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, BinaryHeap},
     cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, BinaryHeap},
     sync::Arc,
     time::Duration,
 };
@@ -68,7 +68,10 @@ impl Engine {
             .iter()
             .map(|ban| (ban.target, KernelChange::Put(ban.end())))
             .collect();
-        info!(bans = bans.len(), "the clock was set: moving the kernel's expiries");
+        info!(
+            bans = bans.len(),
+            "the clock was set: moving the kernel's expiries"
+        );
         for (target, change) in bans {
             if let Err(error) = self.write(target, change, now) {
                 self.troubles.note("clock", words::chain(&error));
@@ -103,10 +106,15 @@ impl Engine {
             .count();
         self.tally.counters = [ipv4, samples.len() - ipv4];
         // Counters of bans that have been lifted meanwhile are of no more use.
-        let (banned, lifted): (Vec<_>, Vec<_>) =
-            samples.into_iter().partition(|(network, _)| self.is_banned(network));
+        let (banned, lifted): (Vec<_>, Vec<_>) = samples
+            .into_iter()
+            .partition(|(network, _)| self.is_banned(network));
         let tick = self.ranking.observe(now.boot, banned);
-        for network in tick.idle.iter().chain(lifted.iter().map(|(network, _)| network)) {
+        for network in tick
+            .idle
+            .iter()
+            .chain(lifted.iter().map(|(network, _)| network))
+        {
             self.counters.evict(network)?;
         }
         let fill = self.tally.counters[0].max(self.tally.counters[1]);

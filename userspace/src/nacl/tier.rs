@@ -199,8 +199,13 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Tier<A, C, L> {
             Some((Response::TurnOff, why)) => self.be(NaclState::Refused, why.clone()),
             Some((_, why)) => self.be(NaclState::Degraded, why.clone()),
         }
-        let busy = round.done > 0 || matches!(response, Some(Response::Reobserve | Response::LearnQuota));
-        self.pause = if busy { self.rhythm.every } else { self.longer() };
+        let busy =
+            round.done > 0 || matches!(response, Some(Response::Reobserve | Response::LearnQuota));
+        self.pause = if busy {
+            self.rhythm.every
+        } else {
+            self.longer()
+        };
         if matches!(response, Some(Response::TurnOff)) {
             self.pause = self.rhythm.at_most;
         }
@@ -226,7 +231,9 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Tier<A, C, L> {
     }
 
     fn longer(&self) -> Duration {
-        self.pause.saturating_mul(2).clamp(self.rhythm.every, self.rhythm.at_most)
+        self.pause
+            .saturating_mul(2)
+            .clamp(self.rhythm.every, self.rhythm.at_most)
     }
 
     fn where_it_works(&self) -> String {

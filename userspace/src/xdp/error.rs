@@ -136,7 +136,11 @@ impl XdpError {
         }
     }
 
-    pub(super) fn file(operation: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
+    pub(super) fn file(
+        operation: &'static str,
+        path: impl Into<PathBuf>,
+        source: io::Error,
+    ) -> Self {
         Self::Pin {
             operation,
             path: path.into(),

@@ -80,12 +80,11 @@ impl Links {
                 interface: interface.clone(),
                 source,
             })?;
-            let link =
-                XdpLink::try_from(FdLink::from(link)).map_err(|source| XdpError::Link {
-                    operation: "adopt",
-                    interface: interface.clone(),
-                    source,
-                })?;
+            let link = XdpLink::try_from(FdLink::from(link)).map_err(|source| XdpError::Link {
+                operation: "adopt",
+                interface: interface.clone(),
+                source,
+            })?;
             match self.program()?.attach_to_link(link) {
                 Ok(id) => {
                     let link = self.own(&interface, id)?;
@@ -119,9 +118,7 @@ impl Links {
             Attach::Native => self.attach_in(interface, AttachMode::Native)?,
             Attach::Generic => self.attach_in(interface, AttachMode::Generic)?,
             Attach::Auto => match self.attach_in(interface, AttachMode::Native) {
-                Err(XdpError::Refused { .. }) => {
-                    self.attach_in(interface, AttachMode::Generic)?
-                }
+                Err(XdpError::Refused { .. }) => self.attach_in(interface, AttachMode::Generic)?,
                 other => other?,
             },
         };
@@ -160,19 +157,13 @@ impl Links {
         program(&mut self.object)
     }
 
-    fn attach_in(
-        &mut self,
-        interface: &str,
-        attached: AttachMode,
-    ) -> Result<AttachMode, XdpError> {
+    fn attach_in(&mut self, interface: &str, attached: AttachMode) -> Result<AttachMode, XdpError> {
         let (name, mode) = match attached {
             AttachMode::Native => ("native", XdpMode::Driver),
             AttachMode::Generic => ("generic", XdpMode::Skb),
         };
-        let id = self
-            .program()?
-            .attach(interface, mode)
-            .map_err(|source| match (&source, errno_of(&source)) {
+        let id = self.program()?.attach(interface, mode).map_err(|source| {
+            match (&source, errno_of(&source)) {
                 (ProgramError::UnknownInterface { .. }, _) | (_, Some(Errno::ENODEV)) => {
                     XdpError::NoInterface {
                         interface: interface.to_owned(),
@@ -186,7 +177,8 @@ impl Links {
                     mode: name,
                     source,
                 },
-            })?;
+            }
+        })?;
         let link = self.own(interface, id)?;
         self.links.insert(interface.to_owned(), link);
         Ok(attached)
@@ -194,11 +186,7 @@ impl Links {
 
     /// Takes the link out of the program's hands. Where the kernel knows no links,
     /// the attachment is a netlink one, which can't be pinned: it is undone.
-    fn own(
-        &mut self,
-        interface: &str,
-        id: XdpLinkId,
-    ) -> Result<FdLink, XdpError> {
+    fn own(&mut self, interface: &str, id: XdpLinkId) -> Result<FdLink, XdpError> {
         let link = self
             .program()?
             .take_link(id)
@@ -259,7 +247,10 @@ fn remove_pin(pin: &Path) -> Result<(), XdpError> {
 /// `link_IFACE`, with a dot written `%2e` and a percent sign `%25`: the BPF file
 /// system takes no dots (kernel/bpf/inode.c, `bpf_lookup`), and VLAN interfaces have them.
 fn pin_name(interface: &str) -> String {
-    format!("{PREFIX}{}", interface.replace('%', "%25").replace('.', "%2e"))
+    format!(
+        "{PREFIX}{}",
+        interface.replace('%', "%25").replace('.', "%2e")
+    )
 }
 
 fn interface_of(pin: &str) -> Option<String> {

@@ -120,7 +120,10 @@ impl Tables {
         let mut bans = Vec::new();
         for entry in self.bans_v4.iter() {
             let (key, ban) = entry.map_err(failed("list", maps::BANS_V4, &"bans"))?;
-            bans.push((IpNet::V4(Ipv4Addr::from(key.address).into()), ban.expires_at));
+            bans.push((
+                IpNet::V4(Ipv4Addr::from(key.address).into()),
+                ban.expires_at,
+            ));
         }
         for entry in self.bans_v6.iter() {
             let (key, ban) = entry.map_err(failed("list", maps::BANS_V6, &"bans"))?;
@@ -130,11 +133,17 @@ impl Tables {
         }
         for entry in self.nets_v4.iter() {
             let (key, ban) = entry.map_err(failed("list", maps::NETS_V4, &"bans"))?;
-            bans.push((net_v4(key.data().address.into(), key.prefix_len()), ban.expires_at));
+            bans.push((
+                net_v4(key.data().address.into(), key.prefix_len()),
+                ban.expires_at,
+            ));
         }
         for entry in self.nets_v6.iter() {
             let (key, ban) = entry.map_err(failed("list", maps::NETS_V6, &"bans"))?;
-            bans.push((net_v6(key.data().address.into(), key.prefix_len()), ban.expires_at));
+            bans.push((
+                net_v6(key.data().address.into(), key.prefix_len()),
+                ban.expires_at,
+            ));
         }
         Ok(bans)
     }
@@ -219,7 +228,9 @@ pub(super) fn typed<T>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, XdpErro
 where
     T: TryFrom<Map, Error = MapError>,
 {
-    let map = ebpf.take_map(name).ok_or(XdpError::Missing { what: "map", name })?;
+    let map = ebpf
+        .take_map(name)
+        .ok_or(XdpError::Missing { what: "map", name })?;
     T::try_from(map).map_err(failed("open", name, &"the map"))
 }
 
