@@ -44,7 +44,13 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    pub(super) fn of(evidence: &Evidence, honest: &Served, elapsed: Duration) -> Self {
+    /// `shortfall` is what the promotion left to be desired.
+    pub(super) fn of(
+        evidence: &Evidence,
+        shortfall: Option<String>,
+        honest: &Served,
+        elapsed: Duration,
+    ) -> Self {
         let fates = || evidence.fates.values();
         let of_family = |v6: bool| {
             evidence
@@ -71,6 +77,7 @@ impl Outcome {
             failures: Vec::new(),
         };
         outcome.failures = outcome.failures(evidence, honest);
+        outcome.failures.extend(shortfall);
         outcome
     }
 

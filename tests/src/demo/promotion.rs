@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use ipnet::IpNet;
 
 use super::cast::Attacker;
@@ -34,10 +34,15 @@ pub(super) fn denied(acl: &Acl) -> Vec<IpNet> {
 }
 
 /// Waits until every slot that can be filled is, and the loudest are in them.
+/// Gives what is missing from that when the time is over.
 ///
 /// # Errors
-/// That doesn't come to be in time; the error says how far it went.
-pub(super) fn wait(services: &mut Services, attackers: &[Attacker], story: &Story) -> Result<()> {
+/// A service has ended, or can't be asked.
+pub(super) fn wait(
+    services: &mut Services,
+    attackers: &[Attacker],
+    story: &Story,
+) -> Result<Option<String>> {
     let v6 = attackers
         .iter()
         .filter(|attacker| attacker.address.is_ipv6())
@@ -63,12 +68,12 @@ pub(super) fn wait(services: &mut Services, attackers: &[Attacker], story: &Stor
             ),
         );
         if denied.len() >= goal && missing.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         if story.elapsed() >= BY {
             let nacl = services.daemon.status()?.nacl;
-            bail!(
-                "{} of {goal} slots are filled, and of the loudest these are in none: {}; nicban says that its NACL \
+            return Ok(Some(format!(
+                "{} of {goal} slots are filled, and of the loudest these are in none: [{}]; nicban says that its NACL \
                  tier is {:?}: {}; its log:\n{}",
                 denied.len(),
                 missing
@@ -79,7 +84,7 @@ pub(super) fn wait(services: &mut Services, attackers: &[Attacker], story: &Stor
                 nacl.state,
                 nacl.reason,
                 services.daemon.output()
-            );
+            )));
         }
         seen = denied;
         thread::sleep(POLL);

@@ -12,7 +12,23 @@ use crate::hosts::{
     Boundary, Cloud, CloudConfig, Daemon, DaemonConfig, Fail2ban, Fail2banConfig, Honest, Keys,
     Sshd,
 };
+use crate::process::find_program;
 use crate::wait;
+
+/// What has to be installed.
+const PROGRAMS: [&str; 11] = [
+    "ip",
+    "nft",
+    "nsenter",
+    "unshare",
+    "timeout",
+    "sshd",
+    "ssh",
+    "ssh-keygen",
+    "sshpass",
+    "fail2ban-server",
+    "fail2ban-client",
+];
 
 /// The services, in the order in which they have to end.
 #[derive(Debug)]
@@ -119,6 +135,24 @@ impl Services {
         self.fail2ban.expect_alive()?;
         self.cloud.expect_alive()
     }
+}
+
+/// Looks for every program that the demo runs, before it begins.
+///
+/// # Errors
+/// One of them is not installed; the error names all that are not.
+pub(super) fn check_programs() -> Result<()> {
+    let missing: Vec<&str> = PROGRAMS
+        .into_iter()
+        .filter(|program| find_program(program).is_err())
+        .collect();
+    ensure!(
+        missing.is_empty(),
+        "not installed: {} (on Debian: apt-get install iproute2 nftables openssh-server openssh-client sshpass \
+         fail2ban util-linux)",
+        missing.join(", ")
+    );
+    Ok(())
 }
 
 fn daemon_config(topology: &Topology, options: &Options) -> Result<DaemonConfig> {

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 /// How often a progress is told where there is no terminal to draw it on.
 const PLAIN_EVERY: Duration = Duration::from_secs(5);
@@ -14,6 +14,7 @@ pub(super) struct Story {
     start: Instant,
     quiet: bool,
     stages: Cell<u32>,
+    bars: MultiProgress,
 }
 
 impl Story {
@@ -23,6 +24,7 @@ impl Story {
             start: Instant::now(),
             quiet,
             stages: Cell::new(0),
+            bars: MultiProgress::new(),
         }
     }
 
@@ -48,7 +50,7 @@ impl Story {
     /// Something as it is, without the time.
     pub(super) fn show(&self, text: &str) {
         if !self.quiet {
-            println!("{text}");
+            self.bars.suspend(|| println!("{text}"));
         }
     }
 
@@ -69,7 +71,7 @@ impl Story {
         let bar = if self.quiet {
             ProgressBar::hidden()
         } else {
-            ProgressBar::new(goal as u64)
+            self.bars.add(ProgressBar::new(goal as u64))
         };
         let style = ProgressStyle::with_template("{spinner} [{bar:34}] {pos}/{len} {msg}")
             .unwrap_or_else(|_| ProgressStyle::default_bar());
