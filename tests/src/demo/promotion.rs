@@ -1,10 +1,12 @@
 //! Waiting until the worst offenders hold the NACL's slots.
 
+use std::net::IpAddr;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::Result;
 use ipnet::IpNet;
+use nicban_protocol::NaclState;
 
 use super::cast::Attacker;
 use super::services::Services;
@@ -15,7 +17,7 @@ use crate::standin::acl::{Acl, Action};
 /// allow-all and the default deny.
 pub(super) const SLOTS: usize = 18;
 
-/// So many of the loudest have to be among those in the slots.
+/// So many of the loudest IPv4 addresses have to come into a slot.
 const LOUDEST: usize = 5;
 
 /// By when, counted from the beginning of the story.
@@ -24,7 +26,7 @@ const BY: Duration = Duration::from_secs(150);
 /// How often the boundary is asked.
 const POLL: Duration = Duration::from_millis(250);
 
-/// The networks that the NACL's ingress list denies at `acl`, default denies left out.
+/// The networks that a NACL's ingress list denies, default denies left out.
 pub(super) fn denied(acl: &Acl) -> Vec<IpNet> {
     acl.entries
         .values()
@@ -33,7 +35,8 @@ pub(super) fn denied(acl: &Acl) -> Vec<IpNet> {
         .collect()
 }
 
-/// Waits until every slot that can be filled is, and the loudest are in them.
+/// Waits until every slot that can be filled is, and each of the loudest has held
+/// one: not all at a time, since an incumbent gives way for its probation.
 /// Gives what is missing from that when the time is over.
 ///
 /// # Errors
@@ -43,12 +46,8 @@ pub(super) fn wait(
     attackers: &[Attacker],
     story: &Story,
 ) -> Result<Option<String>> {
-    let v6 = attackers
-        .iter()
-        .filter(|attacker| attacker.address.is_ipv6())
-        .count();
-    let goal = SLOTS.min(attackers.len() - v6) + v6.min(SLOTS);
-    let loudest = loudest(attackers);
+    let goal = goal(attackers);
+    let mut outside = loudest(attackers);
     let progress = story.progress(goal);
     let mut seen = Vec::new();
     loop {
@@ -56,31 +55,24 @@ pub(super) fn wait(
         let denied = denied(&services.boundary.enforced()?);
         tell(story, "the boundary denies", &denied, &seen);
         tell(story, "and no longer", &seen, &denied);
-        let missing: Vec<_> = loudest
-            .iter()
-            .filter(|loud| !denied.iter().any(|n| n.contains(&loud.address)))
-            .collect();
+        outside.retain(|loud| !denied.iter().any(|network| network.contains(loud)));
         progress.reached(
             denied.len(),
             &format!(
-                "slots, {} of the {LOUDEST} loudest in one",
-                LOUDEST - missing.len()
+                "slots; {} of the {LOUDEST} loudest held one",
+                LOUDEST - outside.len()
             ),
         );
-        if denied.len() >= goal && missing.is_empty() {
+        if denied.len() >= goal && outside.is_empty() {
             return Ok(None);
         }
-        if story.elapsed() >= BY {
-            let nacl = services.daemon.status()?.nacl;
+        let nacl = services.daemon.status()?.nacl;
+        let hopeless = matches!(nacl.state, NaclState::Off | NaclState::Refused);
+        if hopeless || story.elapsed() >= BY {
             return Ok(Some(format!(
-                "{} of {goal} slots are filled, and of the loudest these are in none: [{}]; nicban says that its NACL \
-                 tier is {:?}: {}; its log:\n{}",
+                "{} of {goal} slots are filled, and of the loudest these have held none: {outside:?}; \
+                 nicban says that its NACL tier is {:?}: {}; its log:\n{}",
                 denied.len(),
-                missing
-                    .iter()
-                    .map(|a| a.address.to_string())
-                    .collect::<Vec<_>>()
-                    .join(", "),
                 nacl.state,
                 nacl.reason,
                 services.daemon.output()
@@ -89,6 +81,15 @@ pub(super) fn wait(
         seen = denied;
         thread::sleep(POLL);
     }
+}
+
+/// Slots that can be filled, of both families.
+fn goal(attackers: &[Attacker]) -> usize {
+    let v6 = attackers
+        .iter()
+        .filter(|attacker| attacker.address.is_ipv6())
+        .count();
+    SLOTS.min(attackers.len() - v6) + SLOTS.min(v6)
 }
 
 /// Says which networks are in one list, but not in the other.
@@ -104,13 +105,14 @@ fn tell(story: &Story, what: &str, these: &[IpNet], not: &[IpNet]) {
     }
 }
 
-fn loudest(attackers: &[Attacker]) -> Vec<Attacker> {
-    let mut v4: Vec<Attacker> = attackers
+fn loudest(attackers: &[Attacker]) -> Vec<IpAddr> {
+    let mut v4: Vec<&Attacker> = attackers
         .iter()
         .filter(|attacker| attacker.address.is_ipv4())
-        .copied()
         .collect();
     v4.sort_by(|a, b| b.rate.total_cmp(&a.rate));
-    v4.truncate(LOUDEST);
-    v4
+    v4.iter()
+        .take(LOUDEST)
+        .map(|attacker| attacker.address)
+        .collect()
 }

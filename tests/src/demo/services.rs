@@ -167,10 +167,14 @@ fn daemon_config(topology: &Topology, options: &Options) -> Result<DaemonConfig>
          # Everything quicker than by default: the demo's hours are minutes.\n\
          [rank]\n\
          half_life = \"2s\"\n\
+         warm_up = \"1s\"\n\
          tick = \"500ms\"\n\
          [nacl]\n\
          enabled = \"on\"\n\
-         min_term = \"30s\"\n\
+         min_term = \"10s\"\n\
+         first_term = \"20s\"\n\
+         longest_term = \"5m\"\n\
+         probation = \"5s\"\n\
          observe_every = \"5s\"\n\
          calls_burst = 50\n\
          calls_per_second = 5.0\n\
