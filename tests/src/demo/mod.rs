@@ -62,7 +62,7 @@ pub fn play(options: &Options) -> Result<Outcome> {
         honest.slowest.as_millis()
     ));
     if options.keep {
-        story.pause(&topology.how_to_look_inside());
+        story::pause(&topology.how_to_look_inside());
     }
     Ok(outcome)
 }

@@ -11,7 +11,7 @@ use nicban_protocol::NaclState;
 use super::cast::Attacker;
 use super::services::Services;
 use super::story::Story;
-use crate::standin::acl::{Acl, Action};
+use crate::standin::acl::{Acl, Action, Entry};
 
 /// Slots for each family in a NACL as AWS makes it: a quota of 20, less the
 /// allow-all and the default deny.
@@ -26,13 +26,16 @@ const BY: Duration = Duration::from_secs(150);
 /// How often the boundary is asked.
 const POLL: Duration = Duration::from_millis(250);
 
-/// The networks that a NACL's ingress list denies, default denies left out.
-pub(super) fn denied(acl: &Acl) -> Vec<IpNet> {
+/// What a NACL's ingress list denies, default denies left out.
+pub(super) fn denials(acl: &Acl) -> impl Iterator<Item = &Entry> {
     acl.entries
         .values()
         .filter(|entry| !entry.egress && entry.action == Action::Deny && !entry.is_protected())
-        .map(|entry| entry.network)
-        .collect()
+}
+
+/// The networks of those entries.
+pub(super) fn denied(acl: &Acl) -> Vec<IpNet> {
+    denials(acl).map(|entry| entry.network).collect()
 }
 
 /// Waits until every slot that can be filled is, and each of the loudest has held

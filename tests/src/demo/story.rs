@@ -54,18 +54,6 @@ impl Story {
         }
     }
 
-    /// Stops the story with everything still at work, until Enter is pressed.
-    pub(super) fn pause(&self, advice: &str) {
-        self.show("");
-        eprintln!(
-            "\nEverything is still at work. For a look inside:\n\n{advice}\n\nPress Enter to end it."
-        );
-        // The end of stdin goes on as well as a line does.
-        if let Err(error) = std::io::stdin().read_line(&mut String::new()) {
-            eprintln!("read from stdin: {error}");
-        }
-    }
-
     /// A progress towards `goal`.
     pub(super) fn progress(&self, goal: usize) -> Progress<'_> {
         let bar = if self.quiet {
@@ -86,6 +74,17 @@ impl Story {
 
     fn clock(&self) -> String {
         format!("[{:5.1} s]", self.elapsed().as_secs_f64())
+    }
+}
+
+/// Stops the story with everything still at work, until Enter is pressed.
+pub(super) fn pause(advice: &str) {
+    eprintln!(
+        "\nEverything is still at work. For a look inside:\n\n{advice}\n\nPress Enter to end it."
+    );
+    // The end of stdin goes on as well as a line does.
+    if let Err(error) = std::io::stdin().read_line(&mut String::new()) {
+        eprintln!("read from stdin: {error}");
     }
 }
 
