@@ -157,11 +157,13 @@ mod with_aws {
             let numbers = config.nacl.rule_numbers.range();
             let test = selftest(&mut site.caller, &mut ledger, &acl.id, numbers, PATIENCE).await;
             report.passed &= test.passed();
-            report.steps.extend(test.checks.into_iter().map(|check| TestStep {
-                what: format!("{}: {}", acl.id, check.what),
-                passed: check.passed,
-                detail: check.detail,
-            }));
+            report
+                .steps
+                .extend(test.checks.into_iter().map(|check| TestStep {
+                    what: format!("{}: {}", acl.id, check.what),
+                    passed: check.passed,
+                    detail: check.detail,
+                }));
         }
         Ok(report)
     }
@@ -195,7 +197,6 @@ mod with_aws {
 }
 
 #[cfg(not(feature = "aws"))]
-#[expect(clippy::unused_async, reason = "with AWS they await its answers")]
 mod without_aws {
     use crate::{
         commands::nacl::{Discovery, TestReport},

@@ -211,9 +211,16 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
             Mode::Observe => &[],
         };
         let banned: BTreeSet<IpNet> = candidates.iter().map(|it| it.network).collect();
-        let allowed: Vec<IpNet> = self.allowed.iter().chain(&contenders.allowed).copied().collect();
+        let allowed: Vec<IpNet> = self
+            .allowed
+            .iter()
+            .chain(&contenders.allowed)
+            .copied()
+            .collect();
         let mut config = self.config.clone();
-        config.quota = self.learnt_quota.map_or(config.quota, |learnt| learnt.min(config.quota));
+        config.quota = self
+            .learnt_quota
+            .map_or(config.quota, |learnt| learnt.min(config.quota));
         plan(&Input {
             acls: &self.observed,
             ledger,
@@ -280,7 +287,9 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
                 _ => {}
             }
         }
-        let full_at = u32::try_from(standing).unwrap_or(u32::MAX).saturating_add(1);
+        let full_at = u32::try_from(standing)
+            .unwrap_or(u32::MAX)
+            .saturating_add(1);
         self.learnt_quota = Some(
             self.learnt_quota
                 .map_or(full_at, |known| known.min(full_at)),
