@@ -1,6 +1,12 @@
 //! Events as journald takes them, field by field.
 
-use std::{fmt::Debug, io, os::unix::net::UnixDatagram, path::Path};
+use std::{
+    fmt::Debug,
+    io,
+    os::unix::net::UnixDatagram,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use tracing::{
     Event, Level, Subscriber,
@@ -16,6 +22,9 @@ use super::text::{MESSAGE, OneLine};
 
 /// Where journald listens (`systemd-journald.service(8)`).
 const SOCKET: &str = "/run/systemd/journal/socket";
+
+/// How long a line may wait for a journald that hangs: bans matter more.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The longest value but the message, in bytes.
 const MAX_VALUE: usize = 4096;
@@ -34,17 +43,25 @@ const PREFIX: &str = "NICBAN_";
 #[derive(Debug)]
 pub(super) struct Journal {
     socket: UnixDatagram,
+    path: PathBuf,
 }
 
 impl Journal {
+    /// Fails when nobody listens.
     pub(super) fn open() -> io::Result<Self> {
-        Self::connect(Path::new(SOCKET))
+        Self::at(Path::new(SOCKET))
     }
 
-    pub(super) fn connect(path: &Path) -> io::Result<Self> {
+    fn at(path: &Path) -> io::Result<Self> {
+        UnixDatagram::unbound()?.connect(path)?;
+        // Not the connected one, which would speak to nobody once journald was
+        // started again.
         let socket = UnixDatagram::unbound()?;
-        socket.connect(path)?;
-        Ok(Self { socket })
+        socket.set_write_timeout(Some(PATIENCE))?;
+        Ok(Self {
+            socket,
+            path: path.to_owned(),
+        })
     }
 }
 
@@ -74,7 +91,7 @@ impl<S: Subscriber> Layer<S> for Journal {
         put(&mut bytes, "SYSLOG_IDENTIFIER", "nicban", MAX_VALUE);
         put(&mut bytes, "TARGET", &target, MAX_VALUE);
         // The one who would have to be told is the one who does not listen.
-        drop(self.socket.send(&bytes));
+        drop(self.socket.send_to(&bytes, &self.path));
     }
 }
 
@@ -142,7 +159,7 @@ mod tests {
         let path = folder.path().join("journal");
         let journald = UnixDatagram::bind(&path).unwrap();
         journald.set_nonblocking(true).unwrap();
-        let journal = Journal::connect(&path).unwrap();
+        let journal = Journal::at(&path).unwrap();
         let subscriber = tracing_subscriber::registry().with(journal);
         tracing::subscriber::with_default(subscriber, log);
         let mut datagram = vec![0; 1 << 20];
@@ -226,9 +243,24 @@ mod tests {
     }
 
     #[test]
+    fn a_journald_that_was_started_again_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let first = UnixDatagram::bind(&path).unwrap();
+        let journal = Journal::at(&path).unwrap();
+        drop(first);
+        std::fs::remove_file(&path).unwrap();
+        let second = UnixDatagram::bind(&path).unwrap();
+        second.set_nonblocking(true).unwrap();
+        let subscriber = tracing_subscriber::registry().with(journal);
+        tracing::subscriber::with_default(subscriber, || info!("up"));
+        assert!(second.recv(&mut [0; 1024]).unwrap() > 0);
+    }
+
+    #[test]
     fn a_journald_that_is_absent_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(Journal::connect(&folder.path().join("journal")).is_err());
+        assert!(Journal::at(&folder.path().join("journal")).is_err());
     }
 
     #[test]

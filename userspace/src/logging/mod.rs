@@ -36,7 +36,6 @@ pub fn init(config: &config::Log) -> anyhow::Result<()> {
     };
     let mut unanswered = None;
     let layer = match config.target {
-        LogTarget::Stderr => to_stderr(),
         LogTarget::Journald => Journal::open()
             .context("cannot log to journald, which [log] target names")?
             .boxed(),
@@ -51,7 +50,7 @@ pub fn init(config: &config::Log) -> anyhow::Result<()> {
                 Layer::boxed,
             )
         }
-        LogTarget::Auto => to_stderr(),
+        LogTarget::Auto | LogTarget::Stderr => to_stderr(),
     };
     Registry::default()
         .with(layer)

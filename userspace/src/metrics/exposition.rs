@@ -48,7 +48,7 @@ impl Exposition {
         Self(registry)
     }
 
-    /// The metrics as they are now, as OpenMetrics 1.0 text.
+    /// The metrics as they are now, as `OpenMetrics` 1.0 text.
     pub fn text(&self) -> Result<String, fmt::Error> {
         let mut written = String::new();
         text::encode(&mut written, &self.0)?;

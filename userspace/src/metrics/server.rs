@@ -209,7 +209,7 @@ mod tests {
                 answer.extend_from_slice(&chunk[..length]);
             }
         };
-        let ended = timeout(Duration::from_secs(60), all).await;
+        let ended = timeout(Duration::from_mins(1), all).await;
         ended.expect("the server closes the connection");
         String::from_utf8(answer).unwrap()
     }
