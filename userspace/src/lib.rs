@@ -16,6 +16,7 @@ pub mod daemon;
 pub mod engine;
 pub mod exit;
 pub mod host;
+pub mod logging;
 pub mod metrics;
 pub mod nacl;
 pub mod rank;

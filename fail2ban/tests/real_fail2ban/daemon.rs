@@ -27,6 +27,8 @@ pub(crate) struct Daemon {
     notes: Arc<Notes>,
     /// So many requests have been taken by the test.
     taken: usize,
+    /// So many of them by [`Daemon::wait_bans`].
+    banned: usize,
 }
 
 impl Daemon {
@@ -40,7 +42,11 @@ impl Daemon {
                 serve(&stream.unwrap(), &shared);
             }
         });
-        Self { notes, taken: 0 }
+        Self {
+            notes,
+            taken: 0,
+            banned: 0,
+        }
     }
 
     /// What was asked since the last call.
@@ -75,7 +81,13 @@ impl Daemon {
             Request::Ban(ban) => ban,
             other => panic!("a ban was awaited, not {other:?}"),
         };
+        self.banned += count;
         self.wait(count).into_iter().map(ban).collect()
+    }
+
+    /// How many bans [`Daemon::wait_bans`] has given so far.
+    pub(crate) fn banned(&self) -> usize {
+        self.banned
     }
 }
 

@@ -54,7 +54,7 @@ impl Fail2ban {
         fs::write(
             etc.join("fail2ban.conf"),
             format!(
-                "[Definition]\nloglevel = INFO\nlogtarget = {}\nsyslogsocket = auto\n\
+                "[Definition]\nloglevel = DEBUG\nlogtarget = {}\nsyslogsocket = auto\n\
                  socket = {}\npidfile = {}\ndbfile = {}\ndbpurgeage = 1d\ndbmaxmatches = 10\n\
                  allowipv6 = auto\n",
                 at("log"),
@@ -101,6 +101,7 @@ impl Fail2ban {
         let mut server = self
             .command(SERVER)
             .args(["-x", "-f", "start"])
+            .current_dir(self.folder.path())
             .stdout(Stdio::null())
             .stderr(File::create(self.path("stderr")).unwrap())
             .spawn()
@@ -158,6 +159,26 @@ impl Fail2ban {
             .open(self.jail_log(jail))
             .unwrap();
         log.write_all(lines.as_bytes()).unwrap();
+    }
+
+    /// Comes back when fail2ban has finished so many bans since the beginning, the restored ones
+    /// included: it logs `Banned COUNT / …` when all actions of a round have ended.
+    pub(crate) fn settle(&self, bans: usize) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let log = self.log();
+            let rounds = log
+                .lines()
+                .filter_map(|line| line.split_once(" Banned ")?.1.split_once(" / "));
+            let done: usize = rounds
+                .filter_map(|(count, _)| count.parse::<usize>().ok())
+                .sum();
+            if done >= bans {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{done} of {bans} bans are done");
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// What fail2ban has logged, and what it said before it could log.

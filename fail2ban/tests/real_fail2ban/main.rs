@@ -1,6 +1,10 @@
 //! The shipped action under a real fail2ban: what it asks of the daemon, request by request.
 //!
 //! Needs fail2ban, no privileges, no network; touches no other fail2ban of the machine.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a real fail2ban lives by the real clock"
+)]
 
 mod daemon;
 mod fail2ban;
@@ -21,6 +25,14 @@ fn scene(jail: &str) -> (Fail2ban, Daemon) {
     fail2ban.start();
     assert_eq!(daemon.wait(1), [start()]);
     (fail2ban, daemon)
+}
+
+/// The next `count` bans, once fail2ban knows that they are done: what comes right after them
+/// could otherwise meet a jail that has nothing to flush yet.
+fn settled_bans(fail2ban: &Fail2ban, daemon: &mut Daemon, count: usize) -> Vec<Ban> {
+    let bans = daemon.wait_bans(count);
+    fail2ban.settle(daemon.banned());
+    bans
 }
 
 fn start() -> Request {
@@ -70,7 +82,7 @@ fn as_told(bans: &[Ban]) -> Vec<(String, i64, i64, bool)> {
 fn bans_and_unbans_of_both_families() {
     let (fail2ban, mut daemon) = scene("");
     fail2ban.attack("probe", &[V4, V6]);
-    let bans = daemon.wait_bans(2);
+    let bans = settled_bans(&fail2ban, &mut daemon, 2);
     assert_eq!(addresses(&bans), [V4, V6]);
     for ban in &bans {
         assert_eq!(ban.holder, "probe");
@@ -79,7 +91,10 @@ fn bans_and_unbans_of_both_families() {
     }
     // A time with a fraction, and a network.
     fail2ban.client(&["set", "probe", "banip", "203.0.113.0/24"]);
-    assert_eq!(addresses(&daemon.wait_bans(1)), ["203.0.113.0/24"]);
+    assert_eq!(
+        addresses(&settled_bans(&fail2ban, &mut daemon, 1)),
+        ["203.0.113.0/24"]
+    );
     for address in [V4, V6, "203.0.113.0/24"] {
         fail2ban.client(&["set", "probe", "unbanip", address]);
         let unban = Request::Unban {
@@ -94,7 +109,10 @@ fn bans_and_unbans_of_both_families() {
 fn permanent_bans() {
     let (fail2ban, mut daemon) = scene("bantime = -1");
     fail2ban.attack("probe", &[V4]);
-    assert_eq!(daemon.wait_bans(1)[0].bantime, nicban_protocol::PERMANENT);
+    assert_eq!(
+        settled_bans(&fail2ban, &mut daemon, 1)[0].bantime,
+        nicban_protocol::PERMANENT
+    );
 }
 
 #[test]
@@ -104,7 +122,7 @@ fn unban_all_flushes_every_time() {
     // third round if the commands of the two families were the same.
     for (banned, flushes) in [(&[V4, V6][..], 2), (&[V4], 1), (&[V6], 1), (&[V6, V4], 2)] {
         fail2ban.attack("probe", banned);
-        daemon.wait_bans(banned.len());
+        settled_bans(&fail2ban, &mut daemon, banned.len());
         fail2ban.client(&["unban", "--all"]);
         assert_eq!(daemon.take(), vec![flush(); flushes], "{banned:?}");
     }
@@ -116,7 +134,7 @@ fn unban_all_flushes_every_time() {
 fn a_reload_asks_nothing() {
     let (fail2ban, mut daemon) = scene("");
     fail2ban.attack("probe", &[V4, V6]);
-    daemon.wait_bans(2);
+    settled_bans(&fail2ban, &mut daemon, 2);
     fail2ban.client(&["reload"]);
     fail2ban.client(&["reload", "probe"]);
     assert_eq!(daemon.take(), []);
@@ -129,7 +147,7 @@ fn a_reload_asks_nothing() {
 fn a_jail_that_restarts_lifts_nothing() {
     let (fail2ban, mut daemon) = scene("");
     fail2ban.attack("probe", &[V4, V6]);
-    let before = daemon.wait_bans(2);
+    let before = settled_bans(&fail2ban, &mut daemon, 2);
     for words in [&["restart", "probe"][..], &["reload", "--restart", "probe"]] {
         fail2ban.client(words);
         // Two flushes that the action takes for what they are, and three stops.
@@ -137,7 +155,10 @@ fn a_jail_that_restarts_lifts_nothing() {
             daemon.wait(6),
             [stop(), stop(), stop(), stop(), stop(), start()]
         );
-        assert_eq!(as_told(&daemon.wait_bans(2)), restored(&before));
+        assert_eq!(
+            as_told(&settled_bans(&fail2ban, &mut daemon, 2)),
+            restored(&before)
+        );
     }
 }
 
@@ -145,14 +166,17 @@ fn a_jail_that_restarts_lifts_nothing() {
 fn a_server_that_restarts_lifts_nothing() {
     let (mut fail2ban, mut daemon) = scene("");
     fail2ban.attack("probe", &[V4, V6]);
-    let mut before = daemon.wait_bans(2);
+    let mut before = settled_bans(&fail2ban, &mut daemon, 2);
     fail2ban.client(&["set", "probe", "banip", "198.51.100.7"]);
-    before.extend(daemon.wait_bans(1));
+    before.extend(settled_bans(&fail2ban, &mut daemon, 1));
     fail2ban.stop();
     assert_eq!(daemon.take(), vec![stop(); 5]);
     fail2ban.start();
     assert_eq!(daemon.wait(1), [start()]);
-    assert_eq!(as_told(&daemon.wait_bans(3)), restored(&before));
+    assert_eq!(
+        as_told(&settled_bans(&fail2ban, &mut daemon, 3)),
+        restored(&before)
+    );
     // `unban --all` means restored bans too.
     fail2ban.client(&["unban", "--all"]);
     assert_eq!(daemon.take(), [flush(), flush()]);
@@ -162,7 +186,7 @@ fn a_server_that_restarts_lifts_nothing() {
 fn a_jail_without_the_action_lifts_its_bans() {
     let (fail2ban, mut daemon) = scene("");
     fail2ban.attack("probe", &[V4]);
-    daemon.wait_bans(1);
+    settled_bans(&fail2ban, &mut daemon, 1);
     fail2ban.set_jails(&[("probe", "action =")]);
     fail2ban.client(&["reload"]);
     assert_eq!(daemon.take(), [flush(), stop(), stop()]);
@@ -172,7 +196,7 @@ fn a_jail_without_the_action_lifts_its_bans() {
 fn a_jail_that_is_taken_out_keeps_its_bans() {
     let (fail2ban, mut daemon) = scene("");
     fail2ban.attack("probe", &[V6]);
-    daemon.wait_bans(1);
+    settled_bans(&fail2ban, &mut daemon, 1);
     fail2ban.set_jails(&[("other", "")]);
     fail2ban.client(&["reload"]);
     let stops: Vec<_> = daemon
@@ -187,7 +211,7 @@ fn a_jail_that_is_taken_out_keeps_its_bans() {
 fn a_second_offence_is_prolonged() {
     let (mut fail2ban, mut daemon) = scene("bantime = 2\nbantime.increment = true");
     fail2ban.attack("probe", &[V6]);
-    let first = daemon.wait_bans(1).remove(0);
+    let first = settled_bans(&fail2ban, &mut daemon, 1).remove(0);
     assert_eq!((first.bantime, first.bancount), (2, 1));
     let unban = Request::Unban {
         address: V6.into(),
@@ -199,7 +223,7 @@ fn a_second_offence_is_prolonged() {
     let longest = loop {
         // Until the sentence is long enough to see it restored; each one is twice the last.
         fail2ban.attack("probe", &[V6]);
-        let ban = daemon.wait_bans(1).remove(0);
+        let ban = settled_bans(&fail2ban, &mut daemon, 1).remove(0);
         let [Request::Prolong(longer)] = &daemon.wait(1)[..] else {
             panic!("no prolong")
         };
@@ -216,7 +240,10 @@ fn a_second_offence_is_prolonged() {
     daemon.take();
     fail2ban.start();
     assert_eq!(daemon.wait(1), [start()]);
-    assert_eq!(as_told(&daemon.wait_bans(1)), restored(&[longest]));
+    assert_eq!(
+        as_told(&settled_bans(&fail2ban, &mut daemon, 1)),
+        restored(&[longest])
+    );
 }
 
 #[test]
@@ -230,7 +257,7 @@ fn a_refused_ban_is_an_error_in_the_log() {
     ));
     // A barrier: what comes after it was logged after it.
     fail2ban.attack("probe", &[V4]);
-    daemon.wait_bans(1);
+    settled_bans(&fail2ban, &mut daemon, 1);
     let log = fail2ban.log();
     let line = log
         .lines()
@@ -242,6 +269,45 @@ fn a_refused_ban_is_an_error_in_the_log() {
     );
     assert!(!log.lines().any(|line| line.starts_with("NOTICE")), "{log}");
     assert!(log.contains("Error banning 192.0.2.99"), "{log}");
+}
+
+#[test]
+fn a_hostile_address_reaches_no_shell() {
+    let (fail2ban, mut daemon) = scene("");
+    let trap = fail2ban.daemon_socket().with_file_name("trap");
+    // No slash: fail2ban would take it for a network. Its commands run in its folder.
+    for hostile in [
+        "$(touch trap)",
+        "`touch trap`",
+        "x\"; touch trap; \"",
+        "x'; touch trap; '",
+        "x\ntouch trap",
+        "--help",
+        "--socket=x",
+    ] {
+        // `--` keeps fail2ban's own client from taking it for an option.
+        fail2ban.client(&["--", "set", "probe", "banip", hostile]);
+    }
+    // All of them have been given to the action by now, and none came as far as the daemon.
+    fail2ban.client(&["set", "probe", "banip", V6]);
+    let bans = daemon.take();
+    assert!(
+        matches!(&bans[..], [.., Request::Ban(ban)] if ban.address == V6),
+        "{bans:?}\n{}",
+        fail2ban.log()
+    );
+    assert_eq!(
+        bans.iter()
+            .filter(|asked| matches!(asked, Request::Ban(_)))
+            .count(),
+        1
+    );
+    assert!(!trap.exists());
+    assert!(
+        fail2ban
+            .log()
+            .contains("nicban-action: the address is neither")
+    );
 }
 
 #[test]
@@ -290,7 +356,7 @@ fn many_jails_at_once() {
                 }]
             );
             fail2ban.attack(name, &[V4]);
-            assert_eq!(daemon.wait_bans(1)[0].holder, name);
+            assert_eq!(settled_bans(&fail2ban, &mut daemon, 1)[0].holder, name);
             fail2ban.stop();
             assert_eq!(
                 daemon.take(),

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use aws_credential_types::provider::error::CredentialsError;
-use aws_sdk_ec2::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 
 use super::convert::Unreadable;
 use crate::nacl::error::{ApiError, ErrorKind, Operation};
@@ -27,8 +27,8 @@ where
         _ => ErrorKind::Unreachable,
     };
     let message = match error.message() {
-        Some(message) => message.to_owned(),
-        None => DisplayErrorContext(&error).to_string(),
+        Some(message) => one_line(message),
+        None => in_words(status, &error),
     };
     ApiError {
         operation,
@@ -38,6 +38,28 @@ where
         kind,
         source: Some(Box::new(error)),
     }
+}
+
+/// What an error and those below it say, in one line.
+fn in_words(status: Option<u16>, error: &(dyn Error + 'static)) -> String {
+    let mut words: Vec<String> = status
+        .map(|status| format!("HTTP status {status}"))
+        .into_iter()
+        .chain(chain(error).map(ToString::to_string))
+        .collect();
+    // A wrapper often repeats what it wraps.
+    words.dedup();
+    one_line(&words.join(": "))
+}
+
+/// Logs and the status have one line for it.
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// An error and those below it.
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
 }
 
 /// A description that can't be read.
@@ -55,12 +77,5 @@ pub(super) fn unreadable(acl: Option<&str>, error: Unreadable) -> ApiError {
 /// The SDK signs a request on its way out, so that a lack of credentials comes as
 /// a failure to send.
 fn lacks_credentials(error: &(dyn Error + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if error.is::<CredentialsError>() {
-            return true;
-        }
-        next = error.source();
-    }
-    false
+    chain(error).any(<dyn Error>::is::<CredentialsError>)
 }

@@ -96,6 +96,7 @@ async fn get(client: &Client, path: &str) -> Result<Option<String>, MetadataErro
         Err(error) => Err(MetadataError {
             path: path.to_owned(),
             problem: match &error {
+                ImdsError::FailedToLoadToken(token) if token.is_dispatch_failure() => "no answer",
                 ImdsError::FailedToLoadToken(_) => {
                     "no session token (is IMDSv2 on, and its hop limit high enough?)"
                 }
@@ -179,7 +180,8 @@ mod tests {
     async fn nobody_there_is_an_answer_too() {
         // A port that was free a moment ago.
         let url = Server::answering(|_| Reply::ok("")).url();
-        Imds::at(&url).answers().await.unwrap_err();
+        let error = Imds::at(&url).answers().await.unwrap_err();
+        assert!(error.to_string().ends_with("no answer"), "{error}");
     }
 
     #[tokio::test]

@@ -4,6 +4,7 @@ mod convert;
 pub mod ec2;
 mod failure;
 pub mod imds;
+pub mod site;
 #[cfg(test)]
 mod wire;
 

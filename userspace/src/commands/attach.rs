@@ -1,8 +1,8 @@
 //! `nicban attach`, `nicban confirm`, `nicban detach`.
 
-use std::path::Path;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use nicban_protocol::{Outcome, Request};
 
 use super::confirm::{self, Verdict};
@@ -10,7 +10,7 @@ use super::link::{self, Link, accepted};
 use super::{Globals, output};
 use crate::config::InterfaceName;
 use crate::exit::{Exit, Failure};
-use crate::host;
+use crate::{engine, host};
 
 /// How long the driver may take: ENA sets up its queues anew, and the link goes
 /// down and up.
@@ -111,7 +111,14 @@ pub(super) fn detach(globals: &Globals, args: DetachArgs) -> Result<(), Failure>
         }
     }
     let config = link::config(globals)?;
-    let detached = detach_pinned(&config.xdp.pin_dir, interface.as_deref())?;
+    let detached = crate::xdp::detach_pinned(&config.xdp.pin_dir, interface.as_deref())
+        .context("cannot detach")?;
+    let marker = engine::detached_marker(&config.daemon.state_dir);
+    // What matters is done: where the folder is missing, so is the daemon that
+    // would attach again.
+    if let Err(error) = engine::set_detached(&marker, true) {
+        eprintln!("nicban: cannot write {}: {error}", marker.display());
+    }
     if detached.is_empty() {
         return output::text(&format!(
             "nothing of nicban's is attached (looked in {})\n",
@@ -120,15 +127,9 @@ pub(super) fn detach(globals: &Globals, args: DetachArgs) -> Result<(), Failure>
     }
     output::text(&format!(
         "detached from {}: nothing is dropped there\n\
-         A daemon that starts again attaches again; to prevent it:\n  \
-         systemctl disable --now nicban.socket nicban.service\n",
+         It stays so over restarts until `nicban attach`.\n",
         detached.join(", ")
     ))
-}
-
-/// The seam to the kernel: takes the pinned links away, and gives the interfaces' names.
-fn detach_pinned(_pin_dir: &Path, _interface: Option<&str>) -> anyhow::Result<Vec<String>> {
-    anyhow::bail!("this nicban was built without XDP")
 }
 
 fn window(written: &str) -> Result<Duration, String> {

@@ -1,10 +1,12 @@
 //! `nicban daemon`.
 
 use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Globals, output};
 use crate::config::{Config, DEFAULT_FILE};
 use crate::exit::Failure;
+use crate::{control, daemon, logging};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -28,6 +30,7 @@ pub(super) fn run(globals: &Globals, args: &Args) -> Result<(), Failure> {
         return output::text(&format!("{}: {verdict}\n", file.display()));
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
         .enable_all()
         .build()
         .context("cannot start the daemon's threads")?;
@@ -35,8 +38,19 @@ pub(super) fn run(globals: &Globals, args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The seam to the daemon, which returns after a clean stop.
-#[expect(clippy::unused_async, reason = "the daemon awaits its clients")]
-async fn serve(_config: Config) -> anyhow::Result<()> {
-    anyhow::bail!("this nicban was built without the daemon")
+/// The sockets and AWS need little; the packets need the processors.
+const WORKERS: usize = 2;
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    logging::init(&config.log)?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    let listener = control::listen(&config.daemon)?;
+    daemon::run(config, listener, async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+    .await
 }

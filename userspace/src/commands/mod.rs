@@ -5,6 +5,7 @@ mod attach;
 mod ban;
 mod confirm;
 mod daemon;
+mod direct;
 mod link;
 mod list;
 mod mode;

@@ -1,8 +1,7 @@
 //! `nicban nacl`.
 //!
 //! `plan` and `release` ask the daemon, which knows what it has put where;
-//! `discover` and `test` are diagnostics and ask AWS themselves. What they need of
-//! AWS stands in [`seam`].
+//! `discover` and `test` are diagnostics and ask AWS themselves.
 
 use std::time::Duration;
 
@@ -147,7 +146,7 @@ fn plan(globals: &Globals, print: Print) -> Result<(), Failure> {
 
 fn discover(globals: &Globals, print: Print) -> Result<(), Failure> {
     let config = link::config(globals)?;
-    let found = super::block_on(seam::discover(&config))?;
+    let found = super::block_on(super::direct::discover(&config))?;
     if print.json {
         output::json(&found)
     } else {
@@ -157,7 +156,7 @@ fn discover(globals: &Globals, print: Print) -> Result<(), Failure> {
 
 fn test(globals: &Globals, print: Print) -> Result<(), Failure> {
     let config = link::config(globals)?;
-    let report = super::block_on(seam::test(&config))?;
+    let report = super::block_on(super::direct::test(&config))?;
     if print.json {
         output::json(&report)?;
     } else {
@@ -185,7 +184,7 @@ fn release(globals: &Globals, args: Release) -> Result<(), Failure> {
         }
     }
     let config = link::config(globals)?;
-    let removed = super::block_on(seam::release(&config))?;
+    let removed = super::block_on(super::direct::release(&config))?;
     if removed.is_empty() {
         return output::text("none of nicban's entries is in a NACL\n");
     }
@@ -194,26 +193,4 @@ fn release(globals: &Globals, args: Release) -> Result<(), Failure> {
          enabled = \"off\" in [nacl] of the configuration.\n",
         removed.join("\n  ")
     ))
-}
-
-/// What these commands need of AWS.
-#[expect(clippy::unused_async, reason = "with AWS they await its answers")]
-mod seam {
-    use super::{Discovery, TestReport};
-    use crate::config::Config;
-
-    const WITHOUT: &str = "this nicban was built without AWS (cargo feature `aws`)";
-
-    pub(super) async fn discover(_config: &Config) -> anyhow::Result<Discovery> {
-        anyhow::bail!(WITHOUT)
-    }
-
-    pub(super) async fn test(_config: &Config) -> anyhow::Result<TestReport> {
-        anyhow::bail!(WITHOUT)
-    }
-
-    /// A line for each entry that was taken out.
-    pub(super) async fn release(_config: &Config) -> anyhow::Result<Vec<String>> {
-        anyhow::bail!(WITHOUT)
-    }
 }

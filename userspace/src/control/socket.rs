@@ -148,7 +148,8 @@ pub async fn serve(
                 let (access, dispatch) = (Arc::clone(&access), dispatch.clone());
                 let stopping = stopping.clone();
                 connections.spawn(async move {
-                    if let Err(error) = connection::serve(stream, &access, &dispatch, stopping).await
+                    if let Err(error) =
+                        connection::serve(stream, &access, &dispatch, stopping).await
                     {
                         debug!(%error, "a connection ended early");
                     }

@@ -1,1 +1,126 @@
-//! x
+//! The daemon: the parts, put together.
+
+mod lock;
+mod nacl;
+mod pulse;
+
+use std::future::Future;
+
+use anyhow::Context as _;
+use nicban_protocol::NaclState;
+use tokio::{net::UnixListener, task::JoinSet};
+use tracing::{info, warn};
+
+use crate::{
+    clock::Now,
+    config::{Config, Nacl, NaclEnabled},
+    control::{self, Access, Dispatch},
+    engine::{Engine, EngineConfig, EngineHandle, Message},
+    host::{Host, Watch},
+    metrics,
+    nacl::{NaclView, tier},
+};
+
+/// Runs until `shutdown` resolves. The drops stay in force: program, maps and
+/// links are pinned.
+pub async fn run(
+    config: Config,
+    listener: UnixListener,
+    shutdown: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    let _lock = lock::take(&config.daemon.state_dir)?;
+    let access = Access::of(&config.daemon)?;
+    // Opened before the first reading, so that no change falls between the two.
+    let watch = Watch::open()?;
+    let host = Host::read().await?;
+    let (engine, engine_thread) = start_engine(&config, host).await?;
+    let (nacl, desk) = tier::desk(first_view(&config.nacl));
+
+    let mut tasks = JoinSet::new();
+    tasks.spawn(pulse::tick(engine.clone()));
+    tasks.spawn(pulse::watchdog(engine.clone()));
+    tasks.spawn(follow_the_host(engine.clone(), watch));
+    tasks.spawn(nacl::keep(config.clone(), engine.clone(), desk));
+    if config.metrics.enabled {
+        serve_metrics(&config, &engine, &nacl, &mut tasks).await?;
+    }
+
+    notify(&[sd_notify::NotifyState::Ready]);
+    info!(version = env!("CARGO_PKG_VERSION"), "nicban is up");
+    let dispatch = Dispatch::new(engine, nacl);
+    control::serve(listener, access, dispatch, shutdown).await;
+
+    notify(&[sd_notify::NotifyState::Stopping]);
+    tasks.shutdown().await;
+    tokio::task::spawn_blocking(move || engine_thread.join())
+        .await?
+        .map_err(|_| anyhow::anyhow!("the engine panicked"))?;
+    info!("stopped; what was dropped stays dropped");
+    Ok(())
+}
+
+async fn start_engine(
+    config: &Config,
+    host: Host,
+) -> anyhow::Result<(EngineHandle, std::thread::JoinHandle<()>)> {
+    let engine_config = EngineConfig::from(config);
+    tokio::task::spawn_blocking(move || {
+        let now = Now::read().context("cannot read the clock")?;
+        let engine = Engine::start(engine_config, host, now)?;
+        engine.spawn().context("cannot start the engine's thread")
+    })
+    .await?
+}
+
+fn first_view(config: &Nacl) -> NaclView {
+    match config.enabled {
+        NaclEnabled::Off => {
+            NaclView::idle(NaclState::Off, "switched off: [nacl] enabled = \"off\"")
+        }
+        _ => NaclView::idle(NaclState::Off, "looking for the instance metadata service"),
+    }
+}
+
+async fn follow_the_host(engine: EngineHandle, mut watch: Watch) {
+    loop {
+        if let Err(error) = watch.changed().await {
+            warn!(%error, "interfaces that come up from now on are not noticed");
+            return;
+        }
+        match Host::read().await {
+            Ok(host) => {
+                if !engine.tell(Message::Host(host)).await {
+                    return;
+                }
+            }
+            Err(error) => warn!(%error, "cannot read the machine's interfaces"),
+        }
+    }
+}
+
+async fn serve_metrics(
+    config: &Config,
+    engine: &EngineHandle,
+    nacl: &crate::nacl::NaclHandle,
+    tasks: &mut JoinSet<()>,
+) -> anyhow::Result<()> {
+    let address = config.metrics.listen.get();
+    let listener = tokio::net::TcpListener::bind(address)
+        .await
+        .with_context(|| {
+            format!("cannot listen on {address} for metrics; set another address in [metrics] listen, or enabled = false")
+        })?;
+    let source = metrics::Source {
+        engine: engine.snapshots(),
+        nacl: nacl.views(),
+    };
+    tasks.spawn(metrics::serve(listener, source, std::future::pending()));
+    Ok(())
+}
+
+/// Tells systemd, where it started us.
+pub(super) fn notify(state: &[sd_notify::NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        warn!(%error, "cannot notify systemd");
+    }
+}

@@ -16,8 +16,9 @@ mod snapshot;
 mod tick;
 mod words;
 
-use std::{sync::Arc, thread};
+use std::{collections::BTreeSet, sync::Arc, thread};
 
+use ipnet::IpNet;
 use tokio::sync::{mpsc, watch};
 use tracing::error;
 
@@ -33,7 +34,7 @@ use crate::{
     clock::Now,
     rank::Ranking,
     store::Store,
-    xdp::{Counters, Links, Tables},
+    xdp::{Counters, Links, ProgramLogger, Tables},
 };
 use batch::Batch;
 use tick::Tally;
@@ -54,9 +55,12 @@ pub struct Engine {
     tables: Tables,
     counters: Counters,
     links: Links,
+    program_log: Option<ProgramLogger>,
     attachments: Attachments,
     ranking: Ranking,
     tally: Tally,
+    /// Who held slots when the planner last asked.
+    incumbents: BTreeSet<IpNet>,
     /// What went wrong and has not been mended yet, each told once in the log.
     troubles: words::Troubles,
     epoch: std::time::Duration,
@@ -105,7 +109,7 @@ impl Engine {
                 Message::Host(host) => self.follow_the_host(host, now),
                 Message::Market { incumbents, reply } => {
                     // A planner that has gone needs no answer.
-                    drop(reply.send(self.market(&incumbents)));
+                    drop(reply.send(self.market(incumbents)));
                 }
                 Message::Tick => tick = true,
             }
@@ -115,6 +119,9 @@ impl Engine {
         self.settle(batch, now);
         if tick {
             self.count(now);
+            if let Some(log) = &mut self.program_log {
+                log.flush();
+            }
         }
         self.publish(now);
     }

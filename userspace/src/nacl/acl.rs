@@ -34,6 +34,9 @@ impl fmt::Display for Direction {
     }
 }
 
+/// Both rule lists.
+pub const DIRECTIONS: [Direction; 2] = [Direction::Ingress, Direction::Egress];
+
 /// An address family; slots of the two are counted apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Family {
@@ -44,6 +47,9 @@ pub enum Family {
     #[serde(rename = "ipv6")]
     V6,
 }
+
+/// Both families.
+pub const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
 
 impl Family {
     /// The family of a network.

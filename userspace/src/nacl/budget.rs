@@ -73,6 +73,13 @@ impl Budget {
             Some(wait) => Err(wait),
         }
     }
+
+    /// Empties the bucket: EC2's own is empty, which others fill and drain too.
+    pub fn drain(&mut self, now: Duration) {
+        let Allowance { burst, period } = self.allowance;
+        let full_at = now.saturating_add(period.saturating_mul(burst.get()));
+        self.full_at = self.full_at.max(full_at);
+    }
 }
 
 #[cfg(test)]
@@ -99,6 +106,21 @@ mod tests {
         let due = start + Duration::from_secs(1);
         assert_eq!(budget.take(due), Ok(()));
         assert_eq!(budget.take(due), Err(Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_drained_bucket_refills_at_its_rate() {
+        let mut budget = budget(3, 1000);
+        let start = Duration::from_secs(7);
+        budget.drain(start);
+        assert_eq!(budget.take(start), Err(Duration::from_secs(1)));
+        // Drained twice at once, it is as empty as drained once.
+        budget.drain(start);
+        assert_eq!(budget.take(start + Duration::from_secs(1)), Ok(()));
+        assert_eq!(
+            budget.take(start + Duration::from_secs(1)),
+            Err(Duration::from_secs(1))
+        );
     }
 
     #[test]

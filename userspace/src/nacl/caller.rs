@@ -154,7 +154,9 @@ impl<A: AclApi, C: Clock> Caller<A, C> {
         let subnets: Vec<_> = subnets.into_iter().collect();
         for some in subnets.chunks(FILTER_VALUES) {
             let found = pacer
-                .run(Operation::Describe, || api.describe_by_subnets(some))
+                .run(Operation::Describe, Effect::None, || {
+                    api.describe_by_subnets(some)
+                })
                 .await?;
             acls.extend(found.into_iter().map(|acl| (acl.id.clone(), acl)));
         }
@@ -164,7 +166,9 @@ impl<A: AclApi, C: Clock> Caller<A, C> {
     /// One NACL by its id.
     pub async fn describe(&mut self, acl: &str) -> Result<Acl, CallError> {
         let Self { api, pacer } = self;
-        pacer.run(Operation::Describe, || api.describe(acl)).await
+        pacer
+            .run(Operation::Describe, Effect::None, || api.describe(acl))
+            .await
     }
 
     /// Those of these NACLs that there are, such as those that the ledger names
@@ -185,7 +189,9 @@ impl<A: AclApi, C: Clock> Caller<A, C> {
     pub async fn mutate(&mut self, acl: &str, mutation: &Mutation) -> Result<(), CallError> {
         let Self { api, pacer } = self;
         pacer
-            .run(mutation.operation(), || api.mutate(acl, mutation))
+            .run(mutation.operation(), Effect::Change, || {
+                api.mutate(acl, mutation)
+            })
             .await
     }
 
@@ -193,7 +199,9 @@ impl<A: AclApi, C: Clock> Caller<A, C> {
     pub async fn rehearse(&mut self, acl: &str, mutation: &Mutation) -> Result<(), CallError> {
         let Self { api, pacer } = self;
         pacer
-            .run(mutation.operation(), || api.rehearse(acl, mutation))
+            .run(mutation.operation(), Effect::None, || {
+                api.rehearse(acl, mutation)
+            })
             .await
     }
 }
@@ -213,6 +221,7 @@ impl<C: Clock> Pacer<C> {
     async fn run<T, F>(
         &mut self,
         operation: Operation,
+        effect: Effect,
         mut call: impl FnMut() -> F + Send,
     ) -> Result<T, CallError>
     where
@@ -230,8 +239,12 @@ impl<C: Clock> Pacer<C> {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
             };
-            in_doubt |= operation != Operation::Describe && error.kind.leaves_doubt();
-            if !worth_another(operation, error.kind) || attempts >= self.backoff.attempts.get() {
+            if error.kind == ErrorKind::Throttled {
+                let now = self.clock.monotonic();
+                self.budget(operation).drain(now);
+            }
+            in_doubt |= effect == Effect::Change && error.kind.leaves_doubt();
+            if !worth_another(effect, error.kind) || attempts >= self.backoff.attempts.get() {
                 return Err(CallError {
                     error,
                     attempts,
@@ -247,23 +260,32 @@ impl<C: Clock> Pacer<C> {
     async fn wait_for_budget(&mut self, operation: Operation) {
         loop {
             let now = self.clock.monotonic();
-            let budget = match operation {
-                Operation::Describe => &mut self.describes,
-                Operation::Create | Operation::Replace | Operation::Delete => &mut self.mutations,
-            };
-            match budget.take(now) {
+            match self.budget(operation).take(now) {
                 Ok(()) => return,
                 Err(wait) => self.clock.sleep(wait).await,
             }
         }
     }
+
+    fn budget(&mut self, operation: Operation) -> &mut Budget {
+        match operation {
+            Operation::Describe => &mut self.describes,
+            Operation::Create | Operation::Replace | Operation::Delete => &mut self.mutations,
+        }
+    }
 }
 
-/// A listing whose reply was lost can be asked for again; a change can't, until
-/// one has looked.
-fn worth_another(operation: Operation, kind: ErrorKind) -> bool {
-    kind.response() == Response::Retry
-        || (operation == Operation::Describe && kind == ErrorKind::Unreachable)
+/// Whether a call changes something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Effect {
+    None,
+    Change,
+}
+
+/// What changes nothing can be asked for again when its reply was lost; a change
+/// can't, until one has looked.
+fn worth_another(effect: Effect, kind: ErrorKind) -> bool {
+    kind.response() == Response::Retry || (effect == Effect::None && kind == ErrorKind::Unreachable)
 }
 
 #[cfg(test)]
@@ -289,8 +311,8 @@ mod tests {
             2
         );
         assert_eq!(caller.calls()[&(Operation::Create, None)], 1);
-        // Half of 500 ms, then half of 1 s.
-        assert_eq!(caller.clock().monotonic(), Duration::from_millis(750));
+        // Pauses of 250 and 500 ms, each made up to the second in which one call is due.
+        assert_eq!(caller.clock().monotonic(), Duration::from_secs(2));
     }
 
     #[tokio::test]
@@ -342,6 +364,16 @@ mod tests {
         let mut caller = caller(api);
         assert_eq!(caller.describe("acl-1").await.unwrap(), acl("acl-1"));
         assert_eq!(caller.calls().values().sum::<u64>(), 3);
+    }
+
+    #[tokio::test]
+    async fn so_is_one_to_a_rehearsal() {
+        let api = FakeApi::with(acl("acl-1"));
+        api.fail_rehearsals([ErrorKind::Unreachable]);
+        let mut caller = caller(api);
+        let create = Mutation::Create(rule(1, "198.51.100.1/32"));
+        caller.rehearse("acl-1", &create).await.unwrap();
+        assert_eq!(caller.calls().values().sum::<u64>(), 2);
     }
 
     #[tokio::test]

@@ -33,6 +33,7 @@ struct State {
     lag: usize,
     mutations: VecDeque<Fault>,
     describes: VecDeque<ErrorKind>,
+    rehearsals: VecDeque<ErrorKind>,
     forbidden: Option<Operation>,
     log: Vec<String>,
 }
@@ -69,6 +70,11 @@ impl FakeApi {
     /// The next describes' errors, in turn.
     pub(crate) fn fail_describes(&self, errors: impl IntoIterator<Item = ErrorKind>) {
         self.state().describes.extend(errors);
+    }
+
+    /// The next rehearsals' errors, in turn.
+    pub(crate) fn fail_rehearsals(&self, errors: impl IntoIterator<Item = ErrorKind>) {
+        self.state().rehearsals.extend(errors);
     }
 
     pub(crate) fn forbid(&self, operation: Operation) {
@@ -188,7 +194,11 @@ impl AclApi for FakeApi {
 
     async fn rehearse(&self, acl: &str, mutation: &Mutation) -> Result<(), ApiError> {
         let operation = mutation.operation();
-        if self.state().forbidden == Some(operation) {
+        let mut state = self.state();
+        if let Some(kind) = state.rehearsals.pop_front() {
+            return Err(error(operation, Some(acl), kind));
+        }
+        if state.forbidden == Some(operation) {
             return Err(error(operation, Some(acl), ErrorKind::Forbidden));
         }
         Ok(())

@@ -13,6 +13,7 @@
 
 mod config;
 mod contest;
+mod rate;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,6 +24,7 @@ use crate::nacl::acl::Position;
 
 pub use config::{ConfigError, MarketConfig};
 pub(crate) use contest::{Challenge, Seating, Wins, contest};
+pub use rate::Rate;
 
 /// A banned network that may hold a slot.
 #[derive(Debug, Clone, PartialEq)]
@@ -91,11 +93,26 @@ impl Incumbent {
         self.served(now) >= self.term.max(config.minimum_term)
     }
 
+    /// Its standing in words: how long it has been in, and what is known of it.
+    pub fn standing(&self, now: i64, config: &MarketConfig) -> String {
+        let served = humantime::format_duration(self.served(now));
+        let term = humantime::format_duration(self.term);
+        match self.remembered(now, config) {
+            Some(rate) => format!(
+                "in for {served} of a term of {term}, at about {}",
+                Rate(rate)
+            ),
+            None => format!("in for {served} of a term of {term}, rate not known"),
+        }
+    }
+
     /// Takes in what the host counts of it. A rate above the remembered one is
     /// news: the NACL does not stop all of it.
     fn measure(&mut self, rate: f64, now: i64, config: &MarketConfig) {
-        let known = self.remembered(now, config);
-        if rate > known.unwrap_or(config.floor) {
+        if self
+            .remembered(now, config)
+            .is_some_and(|known| rate > known)
+        {
             self.rate = Some(rate);
             self.measured = now;
         }
@@ -168,4 +185,55 @@ pub struct MarketState {
 /// The time from one moment to a later one; zero if the clock stepped back.
 pub(crate) fn elapsed(from: i64, to: i64) -> Duration {
     Duration::from_secs(u64::try_from(to.saturating_sub(from)).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn incumbent(rate: Option<f64>) -> Incumbent {
+        Incumbent {
+            network: "203.0.113.7/32".parse().unwrap(),
+            since: 1_000,
+            rate,
+            measured: 1_000,
+            term: Duration::from_mins(5),
+        }
+    }
+
+    #[test]
+    fn a_blind_rate_halves_in_its_half_life_and_never_grows() {
+        let config = MarketConfig::default();
+        let incumbent = incumbent(Some(100.0));
+        let at = |now| incumbent.remembered(now, &config).unwrap();
+        assert!((at(1_000 + 1_800) - 50.0).abs() < 1e-9);
+        assert!((at(0) - 100.0).abs() < 1e-9, "a clock that stepped back");
+    }
+
+    #[test]
+    fn what_is_still_counted_replaces_a_lower_memory_only() {
+        let config = MarketConfig::default();
+        let mut known = incumbent(Some(100.0));
+        known.measure(99.0, 1_000, &config);
+        assert_eq!(known.rate, Some(100.0));
+        known.measure(101.0, 1_060, &config);
+        assert_eq!((known.rate, known.measured), (Some(101.0), 1_060));
+        // After a restart a trickle is not all that it may be sending.
+        let mut unknown = incumbent(None);
+        unknown.measure(3.0, 1_060, &config);
+        assert_eq!(unknown.rate, None);
+    }
+
+    #[test]
+    fn standing_reads_as_a_sentence() {
+        let config = MarketConfig::default();
+        assert_eq!(
+            incumbent(Some(812.0)).standing(1_000, &config),
+            "in for 0s of a term of 5m, at about 812 packets/s"
+        );
+        assert_eq!(
+            incumbent(None).standing(1_060, &config),
+            "in for 1m of a term of 5m, rate not known"
+        );
+    }
 }

@@ -16,6 +16,7 @@ mod config;
 mod finding;
 mod layout;
 mod reason;
+mod room;
 mod survey;
 
 #[cfg(test)]
@@ -25,12 +26,12 @@ mod properties;
 #[cfg(test)]
 mod scenarios;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use ipnet::IpNet;
 
-use crate::nacl::acl::{Acl, Direction, Family, Position, Rule};
+use crate::nacl::acl::{Acl, DIRECTIONS, FAMILIES, Family, Position, Rule};
 use crate::nacl::ledger::LedgerEntry;
 use crate::nacl::market::{Candidate, Incumbent, Market, MarketState, contest};
 
@@ -127,9 +128,12 @@ pub struct Input<'a> {
 }
 
 impl Input<'_> {
-    /// Whether a network is banned and may be denied.
+    /// Whether a network is banned and may be denied. All addresses at once never
+    /// are, whoever bans them: that would cut the subnet off.
     fn stands(&self, network: &IpNet) -> bool {
-        (self.banned)(network) && survey::overlap(self.allowed, network).is_none()
+        network.prefix_len() > 0
+            && (self.banned)(network)
+            && survey::overlap(self.allowed, network).is_none()
     }
 }
 
@@ -221,7 +225,11 @@ fn standing(input: &Input<'_>) -> BTreeMap<IpNet, Candidate> {
             network,
             // Neither a rate that is no number nor one beyond all wires may
             // upset the order.
-            rate: candidate.rate.max(0.0).min(1e12),
+            rate: if candidate.rate.is_nan() {
+                0.0
+            } else {
+                candidate.rate.clamp(0.0, 1e12)
+            },
             ..candidate.clone()
         };
         standing
@@ -235,6 +243,14 @@ fn standing(input: &Input<'_>) -> BTreeMap<IpNet, Candidate> {
     standing
 }
 
+/// What becomes of one NACL with a number of slots.
+struct Outcome {
+    market: Market,
+    steps: Vec<Step>,
+    /// Networks that got a slot, but for which no rule number was left.
+    unplaced: BTreeSet<IpNet>,
+}
+
 fn plan_acl(
     input: &Input<'_>,
     acl: &Acl,
@@ -246,42 +262,83 @@ fn plan_acl(
     plan.findings.extend(survey.findings.iter().cloned());
     plan.forget.extend(survey.forget.iter().cloned());
 
+    let mut slots = FAMILIES.map(|family| survey.slots(family));
+    let outcome = loop {
+        let outcome = settle(input, acl, before, &survey, candidates, slots);
+        if outcome.unplaced.is_empty() {
+            break outcome;
+        }
+        // Rare: a slot without a rule number is none.
+        for (slots, family) in slots.iter_mut().zip(FAMILIES) {
+            let unplaced = outcome.unplaced.iter();
+            let without = unplaced.filter(|network| Family::of(network) == family);
+            *slots = slots.saturating_sub(without.count());
+        }
+    };
+    for (family, total) in FAMILIES.into_iter().zip(slots) {
+        let incumbents = outcome.market.incumbents.keys();
+        plan.slots.push(Slots {
+            acl: acl.id.clone(),
+            family,
+            total,
+            held: incumbents
+                .filter(|network| Family::of(network) == family)
+                .count(),
+        });
+    }
+    plan.steps.extend(outcome.steps);
+    plan.market.acls.insert(acl.id.clone(), outcome.market);
+}
+
+/// Settles who holds the slots, and lays out the steps that bring it about.
+fn settle(
+    input: &Input<'_>,
+    acl: &Acl,
+    before: &Market,
+    survey: &Survey<'_>,
+    candidates: &BTreeMap<IpNet, Candidate>,
+    slots: [usize; 2],
+) -> Outcome {
     let mut market = Market {
         withdrawn: survey.withdrawn.clone(),
         ..Market::default()
     };
-    let mut settle = |family| {
-        let mut contested = before_contest(input, before, &survey, family);
+    let mut seat = |index: usize| {
+        let family = FAMILIES[index];
+        let mut contested = before_contest(input, before, survey, family);
         let seating = contest(
             &mut contested,
-            survey.slots(family),
+            slots[index],
             &of_family(candidates, family),
             |network| !survey.denied_by_others(network),
             &input.config.market,
             input.now,
         );
-        plan.slots.push(Slots {
-            acl: acl.id.clone(),
-            family,
-            total: survey.slots(family),
-            held: contested.incumbents.len(),
-        });
         market.incumbents.append(&mut contested.incumbents);
         market.probation.append(&mut contested.probation);
         seating
     };
-    let seatings = [settle(Family::V4), settle(Family::V6)];
+    let seatings = [seat(0), seat(1)];
     let settled = layout::Settled {
         input,
         acl,
-        survey: &survey,
+        survey,
         market: &market,
         seatings: &seatings,
+        slots,
     };
-    for direction in [Direction::Ingress, Direction::Egress] {
-        plan.steps.extend(layout::steps(&settled, direction));
+    let mut steps = Vec::new();
+    let mut unplaced = BTreeSet::new();
+    for direction in DIRECTIONS {
+        let (changes, without) = layout::steps(&settled, direction);
+        steps.extend(changes);
+        unplaced.extend(without);
     }
-    plan.market.acls.insert(acl.id.clone(), market);
+    Outcome {
+        market,
+        steps,
+        unplaced,
+    }
 }
 
 /// The market of one family as it stands before the contest: what was known,

@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::{
     acl::{Acl, Direction, Family, Rule},
     api::AclApi,
-    apply::{Outcome, Report, apply},
+    apply::{Outcome, Report, apply, strike_out},
     caller::{CallError, Caller, Calls},
     clock::Clock,
     error::Response,
@@ -122,9 +122,7 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
         self.observe().await?;
         let ledger = self.ledger.entries()?;
         let plan = self.plan(contenders, &ledger);
-        for entry in &plan.forget {
-            self.ledger.withdraw(&entry.acl, &entry.rule)?;
-        }
+        strike_out(&mut self.ledger, &plan.forget)?;
         let report = apply(&mut self.caller, &mut self.ledger, &plan.steps).await;
         self.remember(&plan, &report);
         if !plan.steps.is_empty() {
@@ -149,8 +147,11 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
 
     /// Takes out every entry of ours, and nothing else; how many there were.
     pub async fn release(&mut self) -> Result<(usize, Report), RoundError> {
-        self.observe().await?;
-        let plan = release(&self.observed, &self.ledger.entries()?);
+        let ledger = self.ledger.entries()?;
+        // Also from a NACL that this host's subnets have been taken from since.
+        let known: BTreeSet<String> = ledger.iter().map(|entry| entry.acl.clone()).collect();
+        let acls = self.caller.describe_each(&known).await?;
+        let plan = release(&acls, &ledger);
         let report = apply(&mut self.caller, &mut self.ledger, &plan.steps).await;
         self.market = MarketState::default();
         self.observe().await?;
@@ -210,9 +211,16 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
             Mode::Observe => &[],
         };
         let banned: BTreeSet<IpNet> = candidates.iter().map(|it| it.network).collect();
-        let allowed: Vec<IpNet> = self.allowed.iter().chain(&contenders.allowed).copied().collect();
+        let allowed: Vec<IpNet> = self
+            .allowed
+            .iter()
+            .chain(&contenders.allowed)
+            .copied()
+            .collect();
         let mut config = self.config.clone();
-        config.quota = self.learnt_quota.map_or(config.quota, |learnt| learnt.min(config.quota));
+        config.quota = self
+            .learnt_quota
+            .map_or(config.quota, |learnt| learnt.min(config.quota));
         plan(&Input {
             acls: &self.observed,
             ledger,
@@ -228,7 +236,7 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
 
     fn remember(&mut self, plan: &Plan, report: &Report) {
         self.market = plan.market.clone();
-        for (step, outcome) in plan.steps.iter().zip(&report.outcomes) {
+        for (at, (step, outcome)) in plan.steps.iter().zip(&report.outcomes).enumerate() {
             match (outcome, &step.change) {
                 (Outcome::Done, Change::Create(rule) | Change::Replace { rule, .. }) => {
                     let key = (step.acl.clone(), rule.network);
@@ -240,27 +248,52 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
                 (Outcome::Failed(error), Change::Create(rule))
                     if error.response() == Response::LearnQuota =>
                 {
-                    self.learn_quota(&step.acl, rule);
+                    let before = plan.steps[..at].iter().zip(&report.outcomes[..at]);
+                    let done: Vec<&Step> = before
+                        .filter(|(_, outcome)| matches!(outcome, Outcome::Done))
+                        .map(|(step, _)| step)
+                        .collect();
+                    self.learn_quota(&step.acl, rule, &done);
                 }
                 _ => {}
             }
         }
         let incumbents = self.incumbents();
-        self.reasons.retain(|(_, network), _| incumbents.contains(network));
+        self.reasons
+            .retain(|(_, network), _| incumbents.contains(network));
     }
 
-    /// EC2 says that the list is full: what stands there now, the default deny
-    /// counted, is all that it holds.
-    fn learn_quota(&mut self, acl: &str, rule: &Rule) {
-        let Some(acl) = self.observed.iter().find(|seen| seen.id == acl) else {
+    /// EC2 says that a list is full: what stood in it, with what was done to it
+    /// since, and the default deny, is all that it holds.
+    fn learn_quota(&mut self, id: &str, refused: &Rule, done: &[&Step]) {
+        let Some(acl) = self.observed.iter().find(|acl| acl.id == id) else {
             return;
         };
-        let standing = acl.entries.iter().filter(|entry| {
-            entry.position.direction == rule.position.direction
-                && Family::of(&entry.network) == Family::of(&rule.network)
-        });
-        let full_at = u32::try_from(standing.count()).unwrap_or(u32::MAX).saturating_add(1);
-        self.learnt_quota = Some(self.learnt_quota.map_or(full_at, |known| known.min(full_at)));
+        let list = (refused.position.direction, Family::of(&refused.network));
+        let same = |direction, network: &IpNet| (direction, Family::of(network)) == list;
+        let mut standing = acl
+            .entries
+            .iter()
+            .filter(|entry| same(entry.position.direction, &entry.network))
+            .count();
+        for step in done.iter().filter(|step| step.acl == id) {
+            match &step.change {
+                Change::Create(rule) if same(rule.position.direction, &rule.network) => {
+                    standing += 1;
+                }
+                Change::Delete { position, network } if same(position.direction, network) => {
+                    standing = standing.saturating_sub(1);
+                }
+                _ => {}
+            }
+        }
+        let full_at = u32::try_from(standing)
+            .unwrap_or(u32::MAX)
+            .saturating_add(1);
+        self.learnt_quota = Some(
+            self.learnt_quota
+                .map_or(full_at, |known| known.min(full_at)),
+        );
     }
 }
 

@@ -13,5 +13,5 @@ mod tables;
 pub use counters::Counters;
 pub use error::XdpError;
 pub use links::{Attach, Keep, Links, Replaced, detach_pinned};
-pub use object::{LoadOptions, Loaded, ProgramLog, load};
+pub use object::{LoadOptions, Loaded, ProgramLog, ProgramLogger, load};
 pub use tables::{Tables, map_name};

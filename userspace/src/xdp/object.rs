@@ -11,6 +11,7 @@ use aya::{
     maps::{Array, Map, MapData, MapError, MapInfo},
     programs::Xdp,
 };
+use aya_log::EbpfLogger;
 use nicban_ebpf::abi::{self, maps};
 use tracing::warn;
 
@@ -65,6 +66,9 @@ pub enum ProgramLog {
     Trace = 5,
 }
 
+/// Passes the program's log lines on to the `log` crate.
+pub type ProgramLogger = EbpfLogger<&'static dyn log::Log>;
+
 /// The program, loaded but not attached anywhere yet.
 pub struct Loaded {
     /// The ban, allow and settings maps.
@@ -73,6 +77,8 @@ pub struct Loaded {
     pub counters: Counters,
     /// The program and its attachments.
     pub links: Links,
+    /// What the program logs, where it logs at all: to be flushed now and then.
+    pub log: Option<ProgramLogger>,
     /// Maps whose pins did not fit this build or configuration: they start empty,
     /// while packets are still judged by the old ones until [`Links::replace`].
     pub renewed: Vec<&'static str>,
@@ -100,21 +106,25 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, XdpError> {
         loader.map_pin_path(name, pin.as_path());
     }
     loader.override_global(aya_log::LEVEL, &log_level, true);
-    let mut ebpf = loader.load(OBJECT).map_err(XdpError::Load)?;
+    let mut ebpf = loader
+        .load(OBJECT)
+        .map_err(|error| XdpError::Load(Box::new(error)))?;
 
     let xdp = program(&mut ebpf)?;
-    xdp.load().map_err(|source| XdpError::Program {
-        operation: "load",
-        source,
-    })?;
+    xdp.load().map_err(XdpError::program("load"))?;
     pin_program(xdp, pin_dir)?;
 
+    let log = match options.log {
+        ProgramLog::Off => None,
+        _ => Some(EbpfLogger::init(&mut ebpf).map_err(|error| XdpError::Log(Box::new(error)))?),
+    };
     let tables = Tables::take(&mut ebpf, options)?;
     let counters = Counters::take(&mut ebpf)?;
     Ok(Loaded {
         tables,
         counters,
         links: Links::new(ebpf, pin_dir),
+        log,
         renewed,
     })
 }

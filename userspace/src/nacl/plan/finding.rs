@@ -96,6 +96,23 @@ pub enum Finding {
     },
 }
 
+impl Finding {
+    /// The NACL that it is about.
+    pub fn acl(&self) -> &str {
+        match self {
+            Self::NotOwner { acl, .. }
+            | Self::Shadowed { acl, .. }
+            | Self::Full { acl, .. }
+            | Self::Cramped { acl, .. }
+            | Self::Edited { acl, .. }
+            | Self::Removed { acl, .. }
+            | Self::OutOfRange { acl, .. }
+            | Self::Neighbour { acl, .. }
+            | Self::Unobserved { acl, .. } => acl,
+        }
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

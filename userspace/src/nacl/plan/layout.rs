@@ -6,10 +6,8 @@ use ipnet::IpNet;
 
 use super::survey::{Survey, overlap};
 use super::{Change, Input, Reason, Step};
-use crate::nacl::acl::{Acl, Direction, Family, Position, Rule};
+use crate::nacl::acl::{Acl, Direction, FAMILIES, Family, Position, Rule};
 use crate::nacl::market::{Challenge, Market, Seating, Wins};
-
-const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
 
 /// What is settled for a NACL.
 pub(super) struct Settled<'a> {
@@ -20,6 +18,8 @@ pub(super) struct Settled<'a> {
     pub(super) market: &'a Market,
     /// IPv4's, then IPv6's.
     pub(super) seatings: &'a [Seating; 2],
+    /// Slots for IPv4, and for IPv6.
+    pub(super) slots: [usize; 2],
 }
 
 impl<'a> Settled<'a> {
@@ -43,9 +43,13 @@ struct Layout<'a> {
     moves: Vec<(Position, IpNet, Reason)>,
 }
 
-/// The steps for one rule list. Replacements come first, then deletions, then
-/// creations, so that the quota holds at every moment.
-pub(super) fn steps(settled: &Settled<'_>, direction: Direction) -> Vec<Step> {
+/// The steps for one rule list, with the networks for which no place was found.
+///
+/// Replacements come first, then deletions, then creations, so that the quota
+/// holds at every moment. A network goes without a place only where rule numbers
+/// are scarce and an allow was moved, so that one family's entries stand on the
+/// numbers that the other needs.
+pub(super) fn steps(settled: &Settled<'_>, direction: Direction) -> (Vec<Step>, Vec<IpNet>) {
     let mut layout = Layout {
         settled,
         direction,
@@ -205,14 +209,15 @@ impl Layout<'_> {
         let winner = newcomers.find(|newcomer| newcomer.out == Some(*network));
         winner.map_or_else(
             || Reason::FewerSlots {
-                slots: self.settled.survey.slots(family),
+                slots: self.settled.slots[index(network)],
             },
             comes,
         )
     }
 
     /// Finds places for what is to be created, and puts everything in order.
-    fn finish(mut self) -> Vec<Step> {
+    fn finish(mut self) -> (Vec<Step>, Vec<IpNet>) {
+        let mut unplaced = Vec::new();
         let survey = self.settled.survey;
         let quota = self.settled.input.config.quota as usize;
         let mut held = FAMILIES.map(|family| {
@@ -234,21 +239,13 @@ impl Layout<'_> {
         steps.append(&mut self.deletes);
         for (network, reason) in std::mem::take(&mut self.creates) {
             let family = Family::of(&network);
-            let free = |position: &Position| {
-                !taken.contains(position) && !survey.ours.contains_key(position)
+            let Some(position) = self.place(family, &taken, &freed) else {
+                unplaced.push(network);
+                continue;
             };
-            // A number that a deletion frees serves last: should the deletion
-            // fail, so would the creation.
-            let place = survey
-                .usable(self.direction, family)
-                .find(free)
-                .or_else(|| {
-                    let mut usable = survey.usable(self.direction, family);
-                    usable.find(|at| freed.contains(at) && !taken.contains(at))
-                });
-            let Some(position) = place else { continue };
             if held[index(&network)] >= quota {
                 let Some(step) = self.make_room(&network) else {
+                    unplaced.push(network);
                     continue;
                 };
                 steps.push(step);
@@ -262,7 +259,44 @@ impl Layout<'_> {
         for (position, network, reason) in std::mem::take(&mut self.moves) {
             steps.push(self.delete(position, network, reason));
         }
-        steps
+        (steps, unplaced)
+    }
+
+    /// A position for a new entry. The lowest that the other family could not
+    /// use serves first, then the lowest. One that a deletion frees serves last:
+    /// should the deletion fail, so would the creation.
+    fn place(
+        &self,
+        family: Family,
+        taken: &BTreeSet<Position>,
+        freed: &BTreeSet<Position>,
+    ) -> Option<Position> {
+        let survey = self.settled.survey;
+        let other = match family {
+            Family::V4 => Family::V6,
+            Family::V6 => Family::V4,
+        };
+        let number = |family| {
+            let allow = survey.first_allow(self.direction, family);
+            allow.map_or(u16::MAX, |allow| allow.position.number)
+        };
+        let (ours, theirs) = (number(family), number(other));
+        let mut first = None;
+        let mut last = None;
+        for position in survey.usable(self.direction, family) {
+            if taken.contains(&position) {
+                continue;
+            }
+            if !survey.ours.contains_key(&position) {
+                if position.number >= theirs || theirs >= ours {
+                    return Some(position);
+                }
+                first = first.or(Some(position));
+            } else if freed.contains(&position) {
+                last = last.or(Some(position));
+            }
+        }
+        first.or(last)
     }
 
     /// Takes out an entry that works no more ahead of its turn: that of the

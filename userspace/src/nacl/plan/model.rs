@@ -105,8 +105,15 @@ impl World {
         self.market = plan.market.clone();
     }
 
-    /// Makes one call as the executor does, and tells whether AWS took it.
+    /// Makes one call as the executor does. Panics where AWS refuses it.
     pub(super) fn execute(&mut self, step: &Step, call: Call) {
+        if let Err(refusal) = self.attempt(step, call) {
+            panic!("{step}: {refusal}");
+        }
+    }
+
+    /// Makes one call as the executor does, and tells whether AWS took it.
+    pub(super) fn attempt(&mut self, step: &Step, mut call: Call) -> Result<(), String> {
         let new = match step.change {
             Change::Create(rule) | Change::Replace { rule, .. } => Some(rule),
             Change::Delete { .. } => None,
@@ -124,8 +131,12 @@ impl World {
                 since: self.now,
             });
         }
+        let mut outcome = Ok(());
         if matches!(call, Call::Works | Call::ReplyLost) {
-            self.call(step);
+            outcome = self.call(step);
+            if outcome.is_err() && call == Call::Works {
+                call = Call::Refused;
+            }
         }
         match (call, new, old) {
             (Call::Works, _, Some((position, network))) => {
@@ -136,6 +147,7 @@ impl World {
             }
             _ => {}
         }
+        outcome
     }
 
     fn strike(&mut self, acl: &str, position: Position, network: IpNet) {
@@ -143,31 +155,33 @@ impl World {
             .retain(|entry| entry.acl != acl || entry.rule != Rule { position, network });
     }
 
-    /// AWS's part. Panics where AWS would refuse.
-    fn call(&mut self, step: &Step) {
+    /// AWS's part.
+    fn call(&mut self, step: &Step) -> Result<(), String> {
         let quota = self.config.quota as usize;
-        let acl = self.acls.iter_mut().find(|acl| acl.id == step.acl).unwrap();
-        let at = |entries: &[Entry], position: Position| {
-            entries.iter().position(|entry| entry.position == position)
-        };
+        let acl = self.acls.iter_mut().find(|acl| acl.id == step.acl);
+        let acl = acl.ok_or("InvalidNetworkAclID.NotFound")?;
+        let position = step.change.position();
+        let at = acl.entries.iter().position(|e| e.position == position);
         match step.change {
             Change::Create(rule) => {
-                assert_eq!(at(&acl.entries, rule.position), None, "{step}: taken");
-                let used = count(acl, rule.position.direction, &rule.network);
-                assert!(used < quota, "{step}: {used} of {quota} are used");
+                if at.is_some() {
+                    return Err("NetworkAclEntryAlreadyExists".to_owned());
+                }
+                if count(acl, rule.position.direction, &rule.network) >= quota {
+                    return Err("NetworkAclEntryLimitExceeded".to_owned());
+                }
                 acl.entries.push(deny_at(rule));
             }
-            Change::Replace { rule, from } => {
-                let at = at(&acl.entries, rule.position).expect("replaced entry exists");
-                assert_eq!(acl.entries[at].network, from, "{step}");
+            Change::Replace { rule, .. } => {
+                let at = at.ok_or("InvalidNetworkAclEntry.NotFound")?;
                 acl.entries[at] = deny_at(rule);
             }
-            Change::Delete { position, network } => {
-                let at = at(&acl.entries, position).expect("deleted entry exists");
-                assert_eq!(acl.entries[at].network, network, "{step}");
+            Change::Delete { .. } => {
+                let at = at.ok_or("InvalidNetworkAclEntry.NotFound")?;
                 acl.entries.remove(at);
             }
         }
+        Ok(())
     }
 
     /// Our networks that an ACL denies in a direction, by rule number.

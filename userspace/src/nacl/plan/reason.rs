@@ -6,6 +6,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::nacl::acl::Direction;
+use crate::nacl::market::Rate;
 
 /// Why a step is taken. Rates are in packets/s.
 #[derive(Debug, Clone, PartialEq)]
@@ -164,22 +165,6 @@ impl fmt::Display for Reason {
     }
 }
 
-/// A rate in packets/s, with no more digits than it deserves.
-struct Rate(f64);
-
-impl fmt::Display for Rate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let digits = if self.0 == 0.0 || self.0 >= 10.0 {
-            0
-        } else if self.0 >= 0.1 {
-            1
-        } else {
-            3
-        };
-        write!(f, "{:.digits$} packets/s", self.0)
-    }
-}
-
 struct Times(u32);
 
 impl fmt::Display for Times {
@@ -213,7 +198,7 @@ mod tests {
                 rate: 812.4,
                 other,
                 other_rate: 31.0,
-                served: Duration::from_secs(300),
+                served: Duration::from_mins(5),
             }),
             "812 packets/s beats 31 packets/s of 198.51.100.7/32, which served 5m"
         );

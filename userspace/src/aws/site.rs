@@ -1,0 +1,100 @@
+//! Where this host stands in AWS, and what that and the configuration make of the tier.
+
+use anyhow::Context as _;
+
+use super::{Ec2, Imds};
+use crate::{
+    config::{Config, Nacl},
+    host::Host,
+    nacl::{
+        acl::Direction,
+        budget::Allowance,
+        caller::{Caller, Pace},
+        clock::SystemClock,
+        discover::{Discovery, Link, discover},
+        market::MarketConfig,
+        plan::PlanConfig,
+        reconcile::Place,
+    },
+};
+
+/// Asks the instance metadata where the interfaces stand that nicban protects:
+/// MAC, subnet, VPC. The Region of the configuration wins over the metadata's.
+pub async fn site(config: &Config, imds: &Imds) -> anyhow::Result<Discovery> {
+    let host = Host::read().await?;
+    let mut discovery = discover(imds, &links(config, &host))
+        .await
+        .context("cannot tell this host's subnet")?;
+    if let Some(region) = &config.nacl.region {
+        region.as_str().clone_into(&mut discovery.region);
+    }
+    Ok(discovery)
+}
+
+/// The one that makes this host's calls, at the pace that the configuration sets.
+pub async fn caller(config: &Nacl, discovery: &Discovery) -> Caller<Ec2, SystemClock> {
+    let pace = Pace {
+        mutations: Allowance::per_second(config.calls_burst, config.calls_per_second),
+        ..Pace::default()
+    };
+    let ec2 = Ec2::connect(&discovery.region).await;
+    Caller::new(ec2, SystemClock, pace)
+}
+
+/// The part of the discovery that rounds need.
+pub fn place(discovery: &Discovery) -> Place {
+    let interfaces = &discovery.interfaces;
+    let mut vpc_networks: Vec<_> = interfaces
+        .iter()
+        .flat_map(|interface| interface.vpc_networks.iter().copied())
+        .collect();
+    vpc_networks.sort();
+    vpc_networks.dedup();
+    Place {
+        subnets: discovery.subnets(),
+        account: discovery.account.clone(),
+        vpc_networks,
+    }
+}
+
+/// The planner's knobs, as the configuration has them.
+pub fn plan_config(config: &Nacl) -> PlanConfig {
+    PlanConfig {
+        rules: config.rule_numbers.range(),
+        quota: config.quota.get(),
+        ingress: config.directions.contains(&Direction::Ingress),
+        egress: config.directions.contains(&Direction::Egress),
+        market: MarketConfig {
+            minimum_term: config.min_term,
+            first_term: config.first_term,
+            longest_term: config.longest_term,
+            probation: config.probation,
+            blind_half_life: config.blind_half_life,
+            margin: config.margin,
+            floor: config.min_rate,
+            trials: config.trials as usize,
+        },
+        ..PlanConfig::default()
+    }
+}
+
+fn links(config: &Config, host: &Host) -> Vec<Link> {
+    let named = &config.xdp.interfaces;
+    let chosen: Vec<_> = if named.is_empty() {
+        host.default_interfaces().collect()
+    } else {
+        let names = named.iter();
+        names
+            .filter_map(|name| host.interface(name.as_str()))
+            .collect()
+    };
+    chosen
+        .into_iter()
+        .filter_map(|interface| {
+            Some(Link {
+                name: interface.name.clone(),
+                mac: interface.mac?.to_string(),
+            })
+        })
+        .collect()
+}

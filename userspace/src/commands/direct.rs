@@ -1,0 +1,219 @@
+//! What the operator's commands ask AWS themselves, without the daemon.
+
+#[cfg(feature = "aws")]
+pub(super) use with_aws::{discover, release, test};
+#[cfg(not(feature = "aws"))]
+pub(super) use without_aws::{discover, release, test};
+
+#[cfg(feature = "aws")]
+mod with_aws {
+    use std::time::Duration;
+
+    use anyhow::{Context as _, bail};
+
+    use crate::{
+        aws::{Ec2, Imds, site},
+        commands::nacl::{
+            DiscoveredAcl, DiscoveredEntry, DiscoveredInterface, Discovery, TestReport, TestStep,
+        },
+        config::Config,
+        nacl::{
+            acl::{Acl, RuleAction},
+            apply::{Outcome, apply},
+            caller::Caller,
+            clock::SystemClock,
+            discover::Discovery as Found,
+            ledger::{Ledger as _, LedgerEntry},
+            market::MarketState,
+            plan::{Finding, Input, plan, release as plan_release},
+            selftest::selftest,
+        },
+        store::{FILE_NAME, SqliteLedger},
+    };
+
+    /// How long EC2 may take to show a change.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    struct Site {
+        found: Found,
+        caller: Caller<Ec2, SystemClock>,
+        acls: Vec<Acl>,
+    }
+
+    async fn observe(config: &Config) -> anyhow::Result<Site> {
+        let found = site::site(config, &Imds::new()).await?;
+        let mut caller = site::caller(&config.nacl, &found).await;
+        let acls = found.observe(&mut caller).await?;
+        Ok(Site {
+            found,
+            caller,
+            acls,
+        })
+    }
+
+    fn ledger(config: &Config) -> anyhow::Result<SqliteLedger> {
+        let path = config.daemon.state_dir.join(FILE_NAME);
+        SqliteLedger::open(&path).context("cannot tell which entries are nicban's")
+    }
+
+    pub(in crate::commands) async fn discover(config: &Config) -> anyhow::Result<Discovery> {
+        let Site { found, acls, .. } = observe(config).await?;
+        // A host that never ran the daemon has no store, and no entries either.
+        let path = config.daemon.state_dir.join(FILE_NAME);
+        let ours = if path.exists() {
+            ledger(config)?.entries()?
+        } else {
+            Vec::new()
+        };
+        let findings = findings(config, &found, &acls, &ours);
+        Ok(Discovery {
+            acls: acls
+                .iter()
+                .map(|acl| described(acl, &ours, &findings))
+                .collect(),
+            region: found.region,
+            account: found.account,
+            instance: found.instance,
+            interfaces: found
+                .interfaces
+                .into_iter()
+                .map(|interface| DiscoveredInterface {
+                    name: interface.name,
+                    mac: interface.mac,
+                    id: interface.id,
+                    subnet: interface.subnet,
+                })
+                .collect(),
+        })
+    }
+
+    /// What a plan would notice.
+    fn findings(
+        config: &Config,
+        found: &Found,
+        acls: &[Acl],
+        ours: &[LedgerEntry],
+    ) -> Vec<Finding> {
+        let noticed = plan(&Input {
+            acls,
+            ledger: ours,
+            candidates: &[],
+            banned: &|_| true,
+            allowed: &site::place(found).vpc_networks,
+            market: &MarketState::default(),
+            account: Some(&found.account),
+            config: &site::plan_config(&config.nacl),
+            now: i64::MAX,
+        });
+        noticed.findings
+    }
+
+    fn described(acl: &Acl, ours: &[LedgerEntry], findings: &[Finding]) -> DiscoveredAcl {
+        let mut entries: Vec<_> = acl.entries.iter().collect();
+        entries.sort_by_key(|entry| entry.position);
+        DiscoveredAcl {
+            id: acl.id.clone(),
+            owner: acl.owner.clone(),
+            firewall_manager: acl.firewall_manager,
+            entries: entries
+                .into_iter()
+                .map(|entry| DiscoveredEntry {
+                    direction: entry.position.direction.to_string(),
+                    number: entry.position.number,
+                    action: match entry.action {
+                        RuleAction::Allow => "allow".to_owned(),
+                        RuleAction::Deny => "deny".to_owned(),
+                    },
+                    network: entry.network.to_string(),
+                    ours: ours.iter().any(|record| {
+                        record.acl == acl.id
+                            && record.rule.position == entry.position
+                            && record.rule.network == entry.network
+                    }),
+                })
+                .collect(),
+            findings: findings
+                .iter()
+                .filter(|finding| finding.acl() == acl.id)
+                .map(ToString::to_string)
+                .collect(),
+        }
+    }
+
+    pub(in crate::commands) async fn test(config: &Config) -> anyhow::Result<TestReport> {
+        let mut site = observe(config).await?;
+        if site.acls.is_empty() {
+            bail!(
+                "EC2 shows no network ACL for the subnets {}",
+                site.found.subnets().join(", ")
+            );
+        }
+        let mut ledger = ledger(config)?;
+        let mut report = TestReport {
+            passed: true,
+            steps: Vec::new(),
+        };
+        for acl in &site.acls {
+            let numbers = config.nacl.rule_numbers.range();
+            let test = selftest(&mut site.caller, &mut ledger, &acl.id, numbers, PATIENCE).await;
+            report.passed &= test.passed();
+            report
+                .steps
+                .extend(test.checks.into_iter().map(|check| TestStep {
+                    what: format!("{}: {}", acl.id, check.what),
+                    passed: check.passed,
+                    detail: check.detail,
+                }));
+        }
+        Ok(report)
+    }
+
+    /// A line for each entry that was taken out.
+    pub(in crate::commands) async fn release(config: &Config) -> anyhow::Result<Vec<String>> {
+        let mut ledger = ledger(config)?;
+        let mut site = observe(config).await?;
+        let plan = plan_release(&site.acls, &ledger.entries()?);
+        let report = apply(&mut site.caller, &mut ledger, &plan.steps).await;
+        let mut removed = Vec::new();
+        let mut failed = Vec::new();
+        for (step, outcome) in plan.steps.iter().zip(&report.outcomes) {
+            match outcome {
+                Outcome::Done => removed.push(step.to_string()),
+                Outcome::Failed(error) => failed.push(format!("{step}: {error}")),
+                Outcome::Unrecorded(error) => failed.push(format!("{step}: {error}")),
+                Outcome::NotTried => failed.push(format!("{step}: not tried")),
+            }
+        }
+        if failed.is_empty() {
+            return Ok(removed);
+        }
+        bail!(
+            "{} of {} entries taken out; run it again for the rest:\n  {}",
+            removed.len(),
+            plan.steps.len(),
+            failed.join("\n  ")
+        );
+    }
+}
+
+#[cfg(not(feature = "aws"))]
+mod without_aws {
+    use crate::{
+        commands::nacl::{Discovery, TestReport},
+        config::Config,
+    };
+
+    const WITHOUT: &str = "this nicban was built without AWS (cargo feature `aws`)";
+
+    pub(in crate::commands) async fn discover(_config: &Config) -> anyhow::Result<Discovery> {
+        anyhow::bail!(WITHOUT)
+    }
+
+    pub(in crate::commands) async fn test(_config: &Config) -> anyhow::Result<TestReport> {
+        anyhow::bail!(WITHOUT)
+    }
+
+    pub(in crate::commands) async fn release(_config: &Config) -> anyhow::Result<Vec<String>> {
+        anyhow::bail!(WITHOUT)
+    }
+}

@@ -1,0 +1,105 @@
+//! Bringing the NACL tier up, and up again.
+
+use crate::{config::Config, engine::EngineHandle, nacl::tier::Desk};
+
+/// A build without AWS: says so to whoever asks.
+#[cfg(not(feature = "aws"))]
+pub(super) async fn keep(_config: Config, _engine: EngineHandle, mut desk: Desk) {
+    use nicban_protocol::NaclState;
+
+    use crate::nacl::NaclView;
+
+    desk.show(NaclView::idle(
+        NaclState::Off,
+        "this nicban was built without AWS (cargo feature `aws`)",
+    ));
+    desk.turn_away(std::future::pending()).await;
+}
+
+#[cfg(feature = "aws")]
+pub(super) use on_aws::keep;
+
+#[cfg(feature = "aws")]
+mod on_aws {
+    use anyhow::Context as _;
+    use nicban_protocol::NaclState;
+
+    use super::{Config, Desk, EngineHandle};
+    use crate::{
+        aws::{Ec2, Imds, site},
+        config::NaclEnabled,
+        nacl::{
+            NaclView,
+            clock::SystemClock,
+            reconcile::Reconciler,
+            tier::{End, Rhythm, Tier},
+        },
+        store::SqliteLedger,
+    };
+
+    type Ready = Reconciler<Ec2, SystemClock, SqliteLedger>;
+
+    /// Keeps the tier at work for as long as anyone holds a handle to it. Where it
+    /// can't work, it says why and tries again, at growing intervals.
+    pub(in crate::daemon) async fn keep(config: Config, engine: EngineHandle, mut desk: Desk) {
+        if config.nacl.enabled == NaclEnabled::Off {
+            desk.turn_away(std::future::pending()).await;
+            return;
+        }
+        let rhythm = Rhythm {
+            every: config.nacl.observe_every,
+            at_most: config.nacl.observe_at_most,
+        };
+        let mut pause = rhythm.every;
+        loop {
+            match bring_up(&config).await {
+                Ok(reconciler) => {
+                    pause = rhythm.every;
+                    match Tier::new(reconciler, engine.clone(), desk, rhythm)
+                        .run()
+                        .await
+                    {
+                        End::Stopped => return,
+                        End::Rediscover(freed) => desk = freed,
+                    }
+                }
+                Err(idle) => {
+                    desk.show(idle);
+                    pause = pause.saturating_mul(2).min(rhythm.at_most);
+                }
+            }
+            if !desk.turn_away(tokio::time::sleep(pause)).await {
+                return;
+            }
+        }
+    }
+
+    async fn bring_up(config: &Config) -> Result<Ready, NaclView> {
+        let imds = Imds::new();
+        if let Err(error) = imds.answers().await {
+            let state = match config.nacl.enabled {
+                NaclEnabled::On => NaclState::Degraded,
+                NaclEnabled::Auto | NaclEnabled::Off => NaclState::Off,
+            };
+            return Err(NaclView::idle(
+                state,
+                format!("not on AWS, or its instance metadata service is switched off: {error}"),
+            ));
+        }
+        connect(config, &imds)
+            .await
+            .map_err(|error| NaclView::idle(NaclState::Degraded, format!("{error:#}")))
+    }
+
+    async fn connect(config: &Config, imds: &Imds) -> anyhow::Result<Ready> {
+        let discovery = site::site(config, imds).await?;
+        let ledger = SqliteLedger::open(&config.daemon.state_dir.join(crate::store::FILE_NAME))
+            .context("cannot open the ledger of NACL entries")?;
+        Ok(Reconciler::new(
+            site::caller(&config.nacl, &discovery).await,
+            ledger,
+            site::place(&discovery),
+            site::plan_config(&config.nacl),
+        ))
+    }
+}
