@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use nicban::clock::Now;
 use nicban::rank::Counter;
 use nicban::target::Ipv6Prefix;
-use nicban::xdp::{self, Counters, Links, LoadOptions, ProgramLog, Tables};
+use nicban::xdp::{self, Counters, Links, LoadOptions, ProgramLog, ProgramLogger, Tables};
 use nicban_ebpf::abi::{AllowOrigin, Family};
 use nicban_protocol::{FamilyCounters, Mode};
 use serde_json::Value;
@@ -38,6 +38,8 @@ pub struct Datapath {
     pub counters: Counters,
     /// The program.
     pub links: Links,
+    /// What the program logs, where it logs at all.
+    pub log: Option<ProgramLogger>,
     /// Maps that the last load made anew, though there was one.
     pub renewed: Vec<&'static str>,
     options: LoadOptions,
@@ -110,6 +112,7 @@ impl Datapath {
             tables: loaded.tables,
             counters: loaded.counters,
             links: loaded.links,
+            log: loaded.log,
             renewed: loaded.renewed,
             options,
             pins,

@@ -1,8 +1,7 @@
 //! What an operator sees from outside: bpftool's dumps, the program's own log.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
-use aya_log::EbpfLogger;
 use log::{Log, Metadata, Record};
 use nicban::xdp::ProgramLog;
 use nicban_tests::datapath::{Datapath, Verdict::Drop, net};
@@ -93,8 +92,11 @@ fn over_cpus(values: &Value, field: &str) -> u64 {
 }
 
 /// Keeps the lines that it is given.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Lines(Mutex<Vec<String>>);
+
+/// This process's logger. Only the test that flushes a program's log gives it lines.
+static LINES: Lines = Lines(Mutex::new(Vec::new()));
 
 impl Log for Lines {
     fn enabled(&self, _: &Metadata<'_>) -> bool {
@@ -111,10 +113,8 @@ impl Log for Lines {
 
 #[test]
 fn at_debug_the_program_logs_each_drop_with_the_ban_that_caught_it() {
+    log::set_logger(&LINES).unwrap();
     let mut datapath = Datapath::load_with(|options| options.log = ProgramLog::Debug).unwrap();
-    let lines = Arc::new(Lines::default());
-    let id = datapath.links.program().unwrap().info().unwrap().id();
-    let mut logger = EbpfLogger::init_from_id_with_logger(id, Arc::clone(&lines)).unwrap();
     for (ban, source) in [
         ("203.0.113.9", "203.0.113.9"),
         ("198.51.100.0/24", "198.51.100.7"),
@@ -124,9 +124,9 @@ fn at_debug_the_program_logs_each_drop_with_the_ban_that_caught_it() {
         expect(&mut datapath, Drop, &frames(&[source]));
     }
     datapath.run(&from("192.0.2.77").frame()).unwrap();
-    logger.flush();
+    datapath.log.as_mut().unwrap().flush();
     assert_eq!(
-        *lines.0.lock().unwrap(),
+        *LINES.0.lock().unwrap(),
         [
             "DEBUG banned 203.0.113.9/32",
             "DEBUG banned 198.51.100.0/24",
@@ -137,6 +137,7 @@ fn at_debug_the_program_logs_each_drop_with_the_ban_that_caught_it() {
 
 #[test]
 fn a_log_that_is_off_is_not_in_the_program() {
+    assert!(Datapath::load().unwrap().log.is_none());
     let size = |log| {
         Datapath::load_with(|options| options.log = log)
             .unwrap()
