@@ -14,7 +14,7 @@ use proptest::test_runner::{Config, TestRunner};
 
 use crate::pair::from;
 
-/// The kernel runs no shorter frames (`bpf_test_init` in net/bpf/test_run.c).
+/// The kernel runs no shorter frames (`bpf_test_init` in `net/bpf/test_run.c`).
 const SHORTEST: usize = 14;
 
 fn config() -> Config {
