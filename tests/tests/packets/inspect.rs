@@ -155,3 +155,12 @@ fn a_log_that_is_off_is_not_in_the_program() {
         "{off} bytes with the log off, {debug} at debug"
     );
 }
+
+#[test]
+fn the_verifier_has_room_for_ten_times_the_work() {
+    let mut datapath = Datapath::load_with(|options| options.log = ProgramLog::Debug).unwrap();
+    let info = datapath.links.program().unwrap().info().unwrap();
+    let verified = info.verified_instruction_count().unwrap();
+    // The limit is a million (BPF_COMPLEXITY_LIMIT_INSNS in include/linux/bpf.h).
+    assert!(verified < 100_000, "{verified} instructions");
+}

@@ -20,8 +20,9 @@ use crate::target::Ipv6Prefix;
 use super::{
     XdpError,
     counters::Counters,
+    keys::ipv6_mask,
     links::Links,
-    tables::{Tables, failed, ipv6_mask},
+    tables::{Tables, failed},
 };
 
 /// The compiled program, in this binary.

@@ -9,13 +9,18 @@ use aya::{
     Ebpf, Pod,
     maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, lpm_trie::Key},
 };
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::IpNet;
 use nicban_ebpf::abi::{
     AddressV4, AddressV6, Allow, AllowOrigin, Ban, EVENTS_OFF, NetBan, NetworkV6, Settings, maps,
 };
 use nicban_protocol::Mode;
 
-use super::{LoadOptions, XdpError};
+use super::{
+    LoadOptions, XdpError,
+    keys::{
+        ipv6_mask, net_ban, net_key_v4, net_key_v6, net_v4, net_v6, trie_v4, trie_v6, upper_half,
+    },
+};
 use crate::target::{self, Ipv6Prefix, Place};
 
 /// Insert or overwrite (`BPF_ANY` in include/uapi/linux/bpf.h).
@@ -269,13 +274,6 @@ impl Tables {
     }
 }
 
-/// The mask that cuts the upper 64 bits of an address to the length at which IPv6
-/// is banned.
-pub(super) fn ipv6_mask(prefix: Ipv6Prefix) -> [u8; 8] {
-    let host_bits = 64 - u32::from(prefix.bits());
-    u64::MAX.checked_shl(host_bits).unwrap_or(0).to_be_bytes()
-}
-
 pub(super) fn typed<T>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, XdpError>
 where
     T: TryFrom<Map, Error = MapError>,
@@ -362,45 +360,4 @@ fn allow_map(network: &IpNet) -> &'static str {
         IpNet::V4(_) => maps::ALLOW_V4,
         IpNet::V6(_) => maps::ALLOW_V6,
     }
-}
-
-fn net_key_v4(net: Ipv4Net) -> Key<AddressV4> {
-    trie_v4(net.network().octets(), net.prefix_len())
-}
-
-fn net_key_v6(net: Ipv6Net) -> Key<AddressV6> {
-    trie_v6(net.network().octets(), net.prefix_len())
-}
-
-fn trie_v4(address: [u8; 4], bits: u8) -> Key<AddressV4> {
-    Key::new(u32::from(bits), AddressV4 { address })
-}
-
-fn trie_v6(address: [u8; 16], bits: u8) -> Key<AddressV6> {
-    Key::new(u32::from(bits), AddressV6 { address })
-}
-
-fn net_ban(expires_at: u64, prefix_len: u8) -> NetBan {
-    NetBan {
-        expires_at,
-        prefix_len: u32::from(prefix_len),
-    }
-}
-
-fn upper_half(address: [u8; 16]) -> NetworkV6 {
-    NetworkV6 {
-        network: std::array::from_fn(|index| address[index]),
-    }
-}
-
-/// The kernel keeps lengths within the family's, so that clamping loses nothing.
-pub(super) fn net_v4(address: Ipv4Addr, prefix_len: u32) -> IpNet {
-    let prefix_len = u8::try_from(prefix_len).map_or(32, |length| length.min(32));
-    IpNet::V4(Ipv4Net::new_assert(address, prefix_len).trunc())
-}
-
-/// As [`net_v4`].
-pub(super) fn net_v6(address: Ipv6Addr, prefix_len: u32) -> IpNet {
-    let prefix_len = u8::try_from(prefix_len).map_or(128, |length| length.min(128));
-    IpNet::V6(Ipv6Net::new_assert(address, prefix_len).trunc())
 }
