@@ -2,7 +2,7 @@
 
 use aya_ebpf::{
     EbpfContext as _,
-    bindings::BPF_NOEXIST,
+    bindings::BPF_ANY,
     btf_maps::PerCpuHashMap,
     helpers::{bpf_get_prandom_u32, bpf_ktime_get_boot_ns, bpf_xdp_get_buff_len},
     programs::XdpContext,
@@ -102,7 +102,10 @@ fn hit<K: Copy, const N: usize, const F: usize>(
         bytes: packet.length,
     };
     let chosen = settings.newcomer_mask == 0 || random() & settings.newcomer_mask == 0;
-    let counted = chosen && hits.insert(offender, first, u64::from(BPF_NOEXIST)).is_ok();
+    // Not only where there is none: another CPU may have put the offender in since
+    // the look-up. This CPU's part of its value is zero then, and `first` replaces
+    // that part alone.
+    let counted = chosen && hits.insert(offender, first, u64::from(BPF_ANY)).is_ok();
     if !counted && let Some(stats) = STATS.get_ptr_mut(packet.family as u32) {
         // SAFETY: see `verdict`.
         unsafe { (*stats).untracked += 1 };

@@ -21,14 +21,27 @@ pub(crate) fn offender_v4(settings: &Settings, address: [u8; 4]) -> Option<Offen
     if settings.nets_v4 == 0 {
         return None;
     }
-    let net = NETS_V4.get(&Key::new(32, AddressV4 { address }))?;
-    in_force(net.expires_at).then(|| {
-        let mask = u32::MAX.checked_shl(32 - net.prefix_len).unwrap_or(0);
-        OffenderV4 {
-            prefix_len: net.prefix_len,
-            address: (u32::from_be_bytes(address) & mask).to_be_bytes(),
-        }
+    let prefix_len = net_v4(address)?;
+    let mask = u32::MAX.checked_shl(32 - prefix_len).unwrap_or(0);
+    Some(OffenderV4 {
+        prefix_len,
+        address: (u32::from_be_bytes(address) & mask).to_be_bytes(),
     })
+}
+
+/// The length of the longest banned network around an IPv4 source. One whose ban
+/// has ended, and that nobody took out, must not hide a wider one.
+#[inline(always)]
+fn net_v4(address: [u8; 4]) -> Option<u32> {
+    let mut longest = 32;
+    for _ in 0..=32 {
+        let net = NETS_V4.get(&Key::new(longest, AddressV4 { address }))?;
+        if in_force(net.expires_at) {
+            return Some(net.prefix_len);
+        }
+        longest = net.prefix_len.checked_sub(1)?;
+    }
+    None
 }
 
 /// The ban that catches an IPv6 source.
@@ -48,20 +61,31 @@ pub(crate) fn offender_v6(settings: &Settings, address: [u8; 16]) -> Option<Offe
     if settings.nets_v6 == 0 {
         return None;
     }
-    let net = NETS_V6.get(&Key::new(128, AddressV6 { address }))?;
-    in_force(net.expires_at).then(|| {
-        let prefix_len = net.prefix_len;
-        let upper_mask = u64::MAX
-            .checked_shl(64u32.saturating_sub(prefix_len))
-            .unwrap_or(0);
-        let lower_mask = u64::MAX
-            .checked_shl(128u32.saturating_sub(prefix_len))
-            .unwrap_or(0);
-        OffenderV6 {
-            prefix_len,
-            address: join(upper & upper_mask, lower & lower_mask),
-        }
+    let prefix_len = net_v6(address)?;
+    let upper_mask = u64::MAX
+        .checked_shl(64u32.saturating_sub(prefix_len))
+        .unwrap_or(0);
+    let lower_mask = u64::MAX
+        .checked_shl(128u32.saturating_sub(prefix_len))
+        .unwrap_or(0);
+    Some(OffenderV6 {
+        prefix_len,
+        address: join(upper & upper_mask, lower & lower_mask),
     })
+}
+
+/// As [`net_v4`], of an IPv6 source.
+#[inline(always)]
+fn net_v6(address: [u8; 16]) -> Option<u32> {
+    let mut longest = 128;
+    for _ in 0..=128 {
+        let net = NETS_V6.get(&Key::new(longest, AddressV6 { address }))?;
+        if in_force(net.expires_at) {
+            return Some(net.prefix_len);
+        }
+        longest = net.prefix_len.checked_sub(1)?;
+    }
+    None
 }
 
 /// Whether an IPv4 source is on the allow list.

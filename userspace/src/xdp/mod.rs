@@ -6,6 +6,7 @@
 
 mod counters;
 mod error;
+mod keys;
 mod links;
 mod object;
 mod tables;
