@@ -11,7 +11,7 @@ pub(crate) fn offender_v4(settings: &Settings, address: [u8; 4]) -> Option<Offen
     // SAFETY: the value is read once, here; the kernel frees or reuses it only
     // after the program has returned or as another ban of the same map, which
     // at worst is one packet judged by a ban that has just ended.
-    let ban = unsafe { BANS_V4.get(&AddressV4 { address }) };
+    let ban = unsafe { BANS_V4.get(AddressV4 { address }) };
     if ban.is_some_and(|ban| in_force(ban.expires_at)) {
         return Some(OffenderV4 {
             prefix_len: 32,
@@ -38,7 +38,7 @@ pub(crate) fn offender_v6(settings: &Settings, address: [u8; 16]) -> Option<Offe
     let mask = u64::from_be_bytes(settings.ipv6_mask);
     let network = (upper & mask).to_be_bytes();
     // SAFETY: as in `offender_v4`.
-    let ban = unsafe { BANS_V6.get(&NetworkV6 { network }) };
+    let ban = unsafe { BANS_V6.get(NetworkV6 { network }) };
     if ban.is_some_and(|ban| in_force(ban.expires_at)) {
         return Some(OffenderV6 {
             prefix_len: mask.count_ones(),
@@ -97,6 +97,10 @@ fn in_force(expires_at: u64) -> bool {
     expires_at == 0 || unsafe { bpf_ktime_get_boot_ns() } < expires_at
 }
 
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "each half is cut out on purpose"
+)]
 #[inline(always)]
 fn halves(address: [u8; 16]) -> [u64; 2] {
     let address = u128::from_be_bytes(address);

@@ -32,7 +32,7 @@ mod with_aws {
     };
 
     /// How long EC2 may take to show a change.
-    const PATIENCE: Duration = Duration::from_secs(60);
+    const PATIENCE: Duration = Duration::from_mins(1);
 
     struct Site {
         found: Found,
