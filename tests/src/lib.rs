@@ -7,6 +7,7 @@
 )]
 
 pub mod datapath;
+pub mod daemon;
 pub mod demo;
 pub mod hosts;
 pub mod net;
