@@ -38,7 +38,7 @@ pub async fn caller(config: &Nacl, discovery: &Discovery) -> Caller<Ec2, SystemC
         ..Pace::default()
     };
     let ec2 = Ec2::connect(&discovery.region).await;
-    Caller::new(ec2, SystemClock::new(), pace)
+    Caller::new(ec2, SystemClock, pace)
 }
 
 /// The part of the discovery that rounds need.

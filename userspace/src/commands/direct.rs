@@ -202,7 +202,6 @@ mod with_aws {
 }
 
 #[cfg(not(feature = "aws"))]
-#[expect(clippy::unused_async, reason = "with AWS they await its answers")]
 mod without_aws {
     use crate::{
         commands::nacl::{Discovery, TestReport},

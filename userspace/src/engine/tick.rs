@@ -15,7 +15,7 @@ use super::{Engine, Market, batch::Batch, words};
 use crate::{
     bans::{Ban, KernelChange},
     clock::Now,
-    nacl::market::Candidate,
+    nacl::{acl::Family, market::Candidate},
     target::Target,
     xdp::XdpError,
 };
@@ -41,6 +41,9 @@ pub(super) struct Tally {
     pub(super) counters: [usize; 2],
     read_at: Option<Duration>,
 }
+
+/// Offences, the ban's beginning, the network: the greatest is most worth a slot.
+type Repeated = (u32, i64, IpNet);
 
 impl Engine {
     /// Lifts what has ended.
@@ -160,10 +163,10 @@ impl Engine {
 
     /// The bans of each family that were repeated most; among equals the latest.
     fn most_repeated(&self) -> impl Iterator<Item = IpNet> {
-        let mut best: BTreeMap<bool, BinaryHeap<Reverse<(u32, i64, IpNet)>>> = BTreeMap::new();
+        let mut best: BTreeMap<Family, BinaryHeap<Reverse<Repeated>>> = BTreeMap::new();
         for ban in self.bans.iter() {
             let network = ban.target.network();
-            let heap = best.entry(matches!(network, IpNet::V4(_))).or_default();
+            let heap = best.entry(Family::of(&network)).or_default();
             heap.push(Reverse((ban.offences(), ban.since(), network)));
             if heap.len() > CANDIDATES {
                 heap.pop();

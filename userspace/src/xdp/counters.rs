@@ -34,11 +34,11 @@ impl Counters {
     /// Every offender that has a counter, with the ban that caught it.
     pub fn offenders(&self) -> Result<Vec<(IpNet, Counter)>, XdpError> {
         let mut offenders = Vec::new();
-        for entry in self.hits_v4.iter() {
+        for entry in &self.hits_v4 {
             let (key, hits) = entry.map_err(failed("read", maps::HITS_V4, &"the counters"))?;
             offenders.push((net_v4(key.address.into(), key.prefix_len), sum(&hits)));
         }
-        for entry in self.hits_v6.iter() {
+        for entry in &self.hits_v6 {
             let (key, hits) = entry.map_err(failed("read", maps::HITS_V6, &"the counters"))?;
             offenders.push((net_v6(key.address.into(), key.prefix_len), sum(&hits)));
         }

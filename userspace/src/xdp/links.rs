@@ -37,7 +37,7 @@ pub enum Attach {
 pub struct Links {
     object: Ebpf,
     pin_dir: PathBuf,
-    links: BTreeMap<String, FdLink>,
+    attached: BTreeMap<String, FdLink>,
 }
 
 /// What becomes of an attachment when the daemon dies.
@@ -64,7 +64,7 @@ impl Links {
         Self {
             object,
             pin_dir: pin_dir.to_owned(),
-            links: BTreeMap::new(),
+            attached: BTreeMap::new(),
         }
     }
 
@@ -75,20 +75,13 @@ impl Links {
     pub fn replace(&mut self) -> Result<Replaced, XdpError> {
         let mut replaced = Replaced::default();
         for (interface, pin) in pinned_links(&self.pin_dir)? {
-            let link = PinnedLink::from_pin(&pin).map_err(|source| XdpError::Link {
-                operation: "open",
-                interface: interface.clone(),
-                source,
-            })?;
-            let link = XdpLink::try_from(FdLink::from(link)).map_err(|source| XdpError::Link {
-                operation: "adopt",
-                interface: interface.clone(),
-                source,
-            })?;
+            let link = PinnedLink::from_pin(&pin).map_err(XdpError::link("open", &interface))?;
+            let link = XdpLink::try_from(FdLink::from(link))
+                .map_err(XdpError::link("adopt", &interface))?;
             match self.program()?.attach_to_link(link) {
                 Ok(id) => {
                     let link = self.own(&interface, id)?;
-                    self.links.insert(interface.clone(), link);
+                    self.attached.insert(interface.clone(), link);
                     replaced.adopted.push(interface);
                 }
                 // The link outlived its interface (kernel/bpf/syscall.c, link_update).
@@ -97,10 +90,7 @@ impl Links {
                     replaced.gone.push(interface);
                 }
                 Err(source) => {
-                    return Err(XdpError::Program {
-                        operation: "replace",
-                        source,
-                    });
+                    return Err(XdpError::program("replace")(source));
                 }
             }
         }
@@ -131,7 +121,7 @@ impl Links {
     /// Pins an attachment, so that it outlives the daemon.
     pub fn keep(&mut self, interface: &str) -> Result<(), XdpError> {
         let link = self
-            .links
+            .attached
             .remove(interface)
             .ok_or_else(|| XdpError::NotAttached {
                 interface: interface.to_owned(),
@@ -141,13 +131,13 @@ impl Links {
         let link = link
             .pin(&pin)
             .map_err(|source| XdpError::pin("write", &pin, source))?;
-        self.links.insert(interface.to_owned(), link.into());
+        self.attached.insert(interface.to_owned(), link.into());
         Ok(())
     }
 
     /// Detaches from an interface; `false` where it was not attached.
     pub fn detach(&mut self, interface: &str) -> Result<bool, XdpError> {
-        let attached = self.links.remove(interface).is_some();
+        let attached = self.attached.remove(interface).is_some();
         remove_pin(&self.pin(interface))?;
         Ok(attached)
     }
@@ -175,12 +165,12 @@ impl Links {
                 _ => XdpError::Refused {
                     interface: interface.to_owned(),
                     mode: name,
-                    source,
+                    source: Box::new(source),
                 },
             }
         })?;
         let link = self.own(interface, id)?;
-        self.links.insert(interface.to_owned(), link);
+        self.attached.insert(interface.to_owned(), link);
         Ok(attached)
     }
 
@@ -190,10 +180,7 @@ impl Links {
         let link = self
             .program()?
             .take_link(id)
-            .map_err(|source| XdpError::Program {
-                operation: "own the link of",
-                source,
-            })?;
+            .map_err(XdpError::program("own the link of"))?;
         FdLink::try_from(link).map_err(|_netlink| XdpError::NoLink {
             interface: interface.to_owned(),
         })

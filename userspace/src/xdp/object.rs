@@ -93,18 +93,17 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, XdpError> {
         loader.map_pin_path(name, pin.as_path());
     }
     loader.override_global(aya_log::LEVEL, &log_level, true);
-    let mut ebpf = loader.load(OBJECT).map_err(XdpError::Load)?;
+    let mut ebpf = loader
+        .load(OBJECT)
+        .map_err(|error| XdpError::Load(Box::new(error)))?;
 
     let xdp = program(&mut ebpf)?;
-    xdp.load().map_err(|source| XdpError::Program {
-        operation: "load",
-        source,
-    })?;
+    xdp.load().map_err(XdpError::program("load"))?;
     pin_program(xdp, pin_dir)?;
 
     let log = match options.log {
         ProgramLog::Off => None,
-        _ => Some(EbpfLogger::init(&mut ebpf).map_err(XdpError::Log)?),
+        _ => Some(EbpfLogger::init(&mut ebpf).map_err(|error| XdpError::Log(Box::new(error)))?),
     };
     let tables = Tables::take(&mut ebpf, options)?;
     let counters = Counters::take(&mut ebpf)?;

@@ -118,27 +118,27 @@ impl Tables {
     /// Every ban in the maps, with its end in ns of `CLOCK_BOOTTIME`.
     pub fn bans(&self) -> Result<Vec<(IpNet, u64)>, XdpError> {
         let mut bans = Vec::new();
-        for entry in self.bans_v4.iter() {
+        for entry in &self.bans_v4 {
             let (key, ban) = entry.map_err(failed("list", maps::BANS_V4, &"bans"))?;
             bans.push((
                 IpNet::V4(Ipv4Addr::from(key.address).into()),
                 ban.expires_at,
             ));
         }
-        for entry in self.bans_v6.iter() {
+        for entry in &self.bans_v6 {
             let (key, ban) = entry.map_err(failed("list", maps::BANS_V6, &"bans"))?;
             let upper = u128::from(u64::from_be_bytes(key.network)) << 64;
             let net = net_v6(Ipv6Addr::from(upper), u32::from(self.ipv6_prefix.bits()));
             bans.push((net, ban.expires_at));
         }
-        for entry in self.nets_v4.iter() {
+        for entry in &self.nets_v4 {
             let (key, ban) = entry.map_err(failed("list", maps::NETS_V4, &"bans"))?;
             bans.push((
                 net_v4(key.data().address.into(), key.prefix_len()),
                 ban.expires_at,
             ));
         }
-        for entry in self.nets_v6.iter() {
+        for entry in &self.nets_v6 {
             let (key, ban) = entry.map_err(failed("list", maps::NETS_V6, &"bans"))?;
             bans.push((
                 net_v6(key.data().address.into(), key.prefix_len()),
@@ -256,11 +256,11 @@ pub(super) fn failed(
         operation,
         subject,
         map,
-        source,
+        source: Box::new(source),
     }
 }
 
-/// A full hash says E2BIG, a full trie ENOSPC (kernel/bpf/hashtab.c, lpm_trie.c).
+/// A full hash says E2BIG, a full trie ENOSPC (kernel/bpf/hashtab.c, `lpm_trie.c`).
 fn full_or_failed(
     operation: &'static str,
     map: &'static str,
