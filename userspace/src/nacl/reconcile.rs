@@ -139,7 +139,7 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
         }));
         Ok(Round {
             done: report.done(),
-            trouble: trouble(&report),
+            trouble: trouble(&report).or_else(|| foreign(&plan, &self.observed)),
             findings,
             slots,
         })
@@ -311,6 +311,18 @@ fn stands(acl: &Acl, record: &LedgerEntry) -> bool {
         && acl.entries.iter().any(|entry| {
             entry.position == record.rule.position && entry.network == record.rule.network
         })
+}
+
+/// Says so where none of the NACLs may be changed by this account.
+fn foreign(plan: &Plan, observed: &[Acl]) -> Option<(Response, String)> {
+    let of_others: Vec<String> = plan
+        .findings
+        .iter()
+        .filter(|finding| matches!(finding, Finding::NotOwner { .. }))
+        .map(Finding::to_string)
+        .collect();
+    let none_is_ours = !observed.is_empty() && of_others.len() == observed.len();
+    none_is_ours.then(|| (Response::TurnOff, of_others.join("; ")))
 }
 
 /// The first failure of a report, with what it asks for.
