@@ -9,7 +9,7 @@ use std::{
     process::{Command, ExitCode},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use aya_build::{Package, Toolchain};
 
 /// Set for the second run; names the toolchain.
@@ -34,6 +34,9 @@ fn run_again() -> Result<ExitCode> {
         println!("cargo:rerun-if-changed={file}");
     }
     let toolchain = toolchain::choose()?;
+    if toolchain::linker()?.is_none() {
+        bail!("bpf-linker is missing: run `cargo xtask setup`");
+    }
     let status = Command::new(env::current_exe().context("cannot name this program")?)
         .env(INNER, toolchain)
         // Lets a stable toolchain build `core` from its sources.

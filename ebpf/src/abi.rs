@@ -13,19 +13,19 @@ pub mod maps {
     pub const BANS_V4: &str = "bans_v4";
     /// IPv6 bans by network of the configured length: HASH of [`super::NetworkV6`] to [`super::Ban`].
     pub const BANS_V6: &str = "bans_v6";
-    /// IPv4 networks: LPM_TRIE of [`super::AddressV4`] to [`super::NetBan`].
+    /// IPv4 networks: `LPM_TRIE` of [`super::AddressV4`] to [`super::NetBan`].
     pub const NETS_V4: &str = "nets_v4";
-    /// IPv6 networks of another length: LPM_TRIE of [`super::AddressV6`] to [`super::NetBan`].
+    /// IPv6 networks of another length: `LPM_TRIE` of [`super::AddressV6`] to [`super::NetBan`].
     pub const NETS_V6: &str = "nets_v6";
-    /// Never dropped: LPM_TRIE of [`super::AddressV4`] to [`super::Allow`].
+    /// Never dropped: `LPM_TRIE` of [`super::AddressV4`] to [`super::Allow`].
     pub const ALLOW_V4: &str = "allow_v4";
-    /// Never dropped: LPM_TRIE of [`super::AddressV6`] to [`super::Allow`].
+    /// Never dropped: `LPM_TRIE` of [`super::AddressV6`] to [`super::Allow`].
     pub const ALLOW_V6: &str = "allow_v6";
-    /// Drops by offender: PERCPU_HASH of [`super::OffenderV4`] to [`super::Hits`].
+    /// Drops by offender: `PERCPU_HASH` of [`super::OffenderV4`] to [`super::Hits`].
     pub const HITS_V4: &str = "hits_v4";
-    /// Drops by offender: PERCPU_HASH of [`super::OffenderV6`] to [`super::Hits`].
+    /// Drops by offender: `PERCPU_HASH` of [`super::OffenderV6`] to [`super::Hits`].
     pub const HITS_V6: &str = "hits_v6";
-    /// Verdicts by family: PERCPU_ARRAY of [`super::Stats`], indexed by [`super::Family`].
+    /// Verdicts by family: `PERCPU_ARRAY` of [`super::Stats`], indexed by [`super::Family`].
     pub const STATS: &str = "stats";
     /// What the daemon tells the program: ARRAY of one [`super::Settings`].
     pub const SETTINGS: &str = "settings";
@@ -74,7 +74,7 @@ pub struct Ban {
 /// A ban on a network.
 ///
 /// Aligned to 4 bytes because the kernel puts a trie's value right behind its
-/// key's 4 or 16 octets (`trie_lookup_elem` in kernel/bpf/lpm_trie.c).
+/// key's 4 or 16 octets (`trie_lookup_elem` in `kernel/bpf/lpm_trie.c`).
 #[repr(C, packed(4))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NetBan {
@@ -246,7 +246,10 @@ assert_layout! {
 
 #[cfg(feature = "user")]
 mod pod {
-    use super::*;
+    use super::{
+        AddressV4, AddressV6, Allow, Ban, Event, Hits, NetBan, NetworkV6, OffenderV4, OffenderV6,
+        Settings, Stats,
+    };
 
     macro_rules! pod {
         ($($type:ty),+ $(,)?) => {

@@ -4,6 +4,11 @@
 //! Ethernet header and up to two VLAN tags. IPv4 options, IPv6 extension headers
 //! and fragments don't move it.
 
+#![expect(
+    clippy::inline_always,
+    reason = "a BPF program has 512 bytes of stack, and each call costs"
+)]
+
 use crate::abi::Family;
 
 /// Octets at a place of a frame; `None` where the frame ends before.
@@ -27,11 +32,11 @@ pub enum Source {
     V6([u8; 16]),
     /// Neither IPv4 nor IPv6.
     Other,
-    /// Not what its EtherType says, cut short, or tagged more than twice.
+    /// Not what its `EtherType` says, cut short, or tagged more than twice.
     Unparsed(Family),
 }
 
-/// The EtherType's offset in an untagged frame (IEEE 802.3).
+/// The `EtherType`'s offset in an untagged frame (IEEE 802.3).
 const ETHER_TYPE: usize = 12;
 /// A VLAN tag's length: TPID and TCI.
 const TAG: usize = 4;

@@ -35,7 +35,7 @@ mod tests {
     #[test]
     fn it_looks_until_it_finds() {
         let mut left = 3;
-        let found = until("three looks", Duration::from_secs(60), || {
+        let found = until("three looks", Duration::from_mins(1), || {
             left -= 1;
             Ok((left == 0).then_some("found"))
         });

@@ -28,12 +28,15 @@ pub(crate) fn run(arguments: &[OsString]) -> Result<Infallible> {
 pub(crate) fn build(scope: setup::Scope) -> Result<()> {
     setup::ensure(scope)?;
     println!("build: the first time takes minutes, most of them for the EC2 client");
+    // There are no examples; to ask for them makes cargo choose the crates'
+    // features as it does for the tests, so that neither is built twice.
     process::run(process::cargo().args([
         "build",
         "--package=nicban",
         "--package=nicban-fail2ban",
         "--package=nicban-tests",
         "--bins",
+        "--examples",
     ]))
 }
 

@@ -107,3 +107,10 @@ pub(crate) fn path() -> Result<OsString> {
         .chain(cargo_home.into_iter().map(|home| home.join("bin")));
     env::join_paths(folders).context("PATH holds a folder whose name has a colon")
 }
+
+/// Where the build finds `bpf-linker`.
+pub(crate) fn linker() -> Result<Option<PathBuf>> {
+    Ok(env::split_paths(&path()?)
+        .map(|folder| folder.join("bpf-linker"))
+        .find(|file| file.is_file()))
+}

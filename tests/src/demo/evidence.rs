@@ -9,7 +9,8 @@ use anyhow::Result;
 use ipnet::IpNet;
 
 use super::cast::Attacker;
-use super::promotion::denied;
+use super::covered;
+use super::promotion::{denials, denied};
 use super::services::Services;
 use super::siege::{Siege, parse_network};
 use super::story::Story;
@@ -26,10 +27,8 @@ const POLL: Duration = Duration::from_millis(200);
 /// What one attacker's packets met with.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Fate {
-    /// Whether it is banned.
-    pub(super) banned: bool,
-    /// The holders of its ban.
-    pub(super) holders: Vec<String>,
+    /// The holders of its ban, if it is banned.
+    pub(super) holders: Option<Vec<String>>,
     /// Packets that it sent after its ban, SSH's own left out.
     pub(super) sent: u64,
     /// Packets that XDP dropped.
@@ -38,7 +37,7 @@ pub(super) struct Fate {
     pub(super) rule: Option<u16>,
     /// Packets that the boundary dropped.
     pub(super) at_boundary: u64,
-    /// Packets that arrived at the bastion in all, before the ban.
+    /// Packets that arrived at the bastion since before the ban.
     pub(super) arrived: u64,
     /// Packets that arrived although the ban had been acknowledged.
     pub(super) leaked: u64,
@@ -76,75 +75,85 @@ pub(super) fn collect(
     story: &Story,
 ) -> Result<Evidence> {
     let steady = stay_denied(services, None, SETTLE)?;
-    let (boundary_before, xdp_before) = (
-        at_boundary(services, attackers)?,
-        at_xdp(services, attackers)?,
-    );
+    let before = Drops::read(services, attackers)?;
     let steady = stay_denied(services, Some(steady), WINDOW)?;
-    let (boundary, xdp) = (
-        at_boundary(services, attackers)?,
-        at_xdp(services, attackers)?,
-    );
-    let since = |now: &BTreeMap<IpAddr, u64>, before: &BTreeMap<IpAddr, u64>, who: &IpAddr| {
-        get(now, who) - get(before, who)
-    };
+    let after = Drops::read(services, attackers)?;
+    story.say(&format!(
+        "counted for {} s, with {} networks in a slot all the time",
+        WINDOW.as_secs(),
+        steady.len()
+    ));
 
     let acl = services.boundary.enforced()?;
-    let bans = services.daemon.bans()?;
-    let (arrived, leaked, sent) = (
-        siege.arrived.counts()?,
-        siege.leaked.counts()?,
-        siege.flood.sent(),
-    );
-    let mut fates = BTreeMap::new();
-    for who in attackers.iter().map(|attacker| attacker.address) {
-        let mut holders = Vec::new();
-        let mut banned = false;
-        for ban in &bans {
-            if parse_network(&ban.address)?.contains(&who) {
-                banned = true;
-                holders.extend(ban.holders.iter().map(|holder| holder.name.clone()));
-            }
-        }
-        let ours = acl.entries.values().find(|e| {
-            !e.egress
-                && !e.is_protected()
-                && denied(&acl).contains(&e.network)
-                && e.network.contains(&who)
-        });
-        fates.insert(
-            who,
-            Fate {
-                banned,
-                holders,
-                sent: get(&sent, &who),
-                at_xdp: get(&xdp, &who),
-                rule: ours.map(|entry| entry.number),
-                at_boundary: get(&boundary, &who),
-                arrived: get(&arrived, &who),
-                leaked: get(&leaked, &who),
-                in_slot: steady
-                    .iter()
-                    .any(|network| network.contains(&who))
-                    .then(|| InSlot {
-                        at_boundary: since(&boundary, &boundary_before, &who),
-                        at_xdp: since(&xdp, &xdp_before, &who),
-                    }),
-            },
-        );
-    }
+    let holders = holders(services, attackers)?;
+    let (arrived, leaked) = (siege.arrived.counts()?, siege.leaked.counts()?);
+    let sent = siege.flood.sent();
+    let fate = |who: IpAddr| Fate {
+        holders: holders.get(&who).cloned(),
+        sent: of(&sent, who),
+        at_xdp: of(&after.at_xdp, who),
+        rule: denials(&acl)
+            .find(|entry| entry.network.contains(&who))
+            .map(|entry| entry.number),
+        at_boundary: of(&after.at_boundary, who),
+        arrived: of(&arrived, who),
+        leaked: of(&leaked, who),
+        in_slot: covers(&steady, who).then(|| after.since(&before, who)),
+    };
     let status = services.daemon.status()?;
-    story.say(&format!(
-        "counted for {} s, with {} addresses in a slot all the time",
-        WINDOW.as_secs(),
-        fates.values().filter(|f| f.in_slot.is_some()).count()
-    ));
     Ok(Evidence {
-        fates,
+        fates: attackers
+            .iter()
+            .map(|attacker| (attacker.address, fate(attacker.address)))
+            .collect(),
         denied: denied(&acl),
         dropped_at_xdp: status.ipv4.dropped + status.ipv6.dropped,
         guesses: siege.guesses,
     })
+}
+
+/// Packets that were dropped until some moment, by attacker.
+struct Drops {
+    at_boundary: BTreeMap<IpAddr, u64>,
+    at_xdp: BTreeMap<IpAddr, u64>,
+}
+
+impl Drops {
+    fn read(services: &Services, attackers: &[Attacker]) -> Result<Self> {
+        let rows = services.daemon.bans()?;
+        let at_xdp: Vec<(IpNet, u64)> = rows
+            .iter()
+            .map(|row| Ok((parse_network(&row.address)?, row.dropped.packets)))
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            at_boundary: by_attacker(attackers, services.boundary.denied()?),
+            at_xdp: by_attacker(attackers, at_xdp),
+        })
+    }
+
+    fn since(&self, before: &Self, who: IpAddr) -> InSlot {
+        let more = |now, before| of(now, who).saturating_sub(of(before, who));
+        InSlot {
+            at_boundary: more(&self.at_boundary, &before.at_boundary),
+            at_xdp: more(&self.at_xdp, &before.at_xdp),
+        }
+    }
+}
+
+/// Who holds the ban of each banned attacker.
+fn holders(services: &Services, attackers: &[Attacker]) -> Result<BTreeMap<IpAddr, Vec<String>>> {
+    let mut holders = BTreeMap::<IpAddr, Vec<String>>::new();
+    for ban in services.daemon.bans()? {
+        let names = ban.holders.into_iter().map(|holder| holder.name);
+        let names: Vec<String> = names.collect();
+        for attacker in covered(attackers, &parse_network(&ban.address)?) {
+            holders
+                .entry(attacker.address)
+                .or_default()
+                .extend(names.clone());
+        }
+    }
+    Ok(holders)
 }
 
 /// The networks, out of `among` if given, that the boundary denies for the whole of a time.
@@ -167,31 +176,23 @@ fn stay_denied(
     Ok(steady)
 }
 
-fn at_boundary(services: &Services, attackers: &[Attacker]) -> Result<BTreeMap<IpAddr, u64>> {
-    Ok(by_attacker(attackers, services.boundary.denied()?))
-}
-
-fn at_xdp(services: &Services, attackers: &[Attacker]) -> Result<BTreeMap<IpAddr, u64>> {
-    let rows = services.daemon.bans()?;
-    let dropped = rows
-        .iter()
-        .map(|row| Ok((parse_network(&row.address)?, row.dropped.packets)));
-    Ok(by_attacker(attackers, dropped.collect::<Result<Vec<_>>>()?))
-}
-
 fn by_attacker(
     attackers: &[Attacker],
     counts: impl IntoIterator<Item = (IpNet, u64)>,
 ) -> BTreeMap<IpAddr, u64> {
     let mut by_attacker = BTreeMap::new();
     for (network, packets) in counts {
-        for attacker in super::covered(attackers, &network) {
+        for attacker in covered(attackers, &network) {
             *by_attacker.entry(attacker.address).or_default() += packets;
         }
     }
     by_attacker
 }
 
-fn get(counts: &BTreeMap<IpAddr, u64>, who: &IpAddr) -> u64 {
-    counts.get(who).copied().unwrap_or_default()
+fn covers(networks: &[IpNet], who: IpAddr) -> bool {
+    networks.iter().any(|network| network.contains(&who))
+}
+
+fn of(counts: &BTreeMap<IpAddr, u64>, who: IpAddr) -> u64 {
+    counts.get(&who).copied().unwrap_or_default()
 }

@@ -27,6 +27,7 @@ use topology::Topology;
 /// A step of it could not be done. What was done, but didn't turn out as it
 /// should, is in the outcome.
 pub fn play(options: &Options) -> Result<Outcome> {
+    services::check_programs()?;
     let story = Story::begin(options.json_only);
     let attackers = cast::attackers();
 
@@ -46,14 +47,14 @@ pub fn play(options: &Options) -> Result<Outcome> {
     let siege = siege::run(&topology, &mut services, &attackers, &story)?;
 
     story.stage("Banned, they go on sending: XDP drops it, and the loudest move up to the NACL");
-    promotion::wait(&mut services, &attackers, &story)?;
+    let shortfall = promotion::wait(&mut services, &attackers, &story)?;
 
     story.stage("The counters of the boundary, of XDP and of the bastion are set side by side");
     let evidence = evidence::collect(&mut services, &siege, &attackers, &story)?;
 
     story.stage("Who is dropped where");
     let honest = honest.stop();
-    let outcome = Outcome::of(&evidence, &honest, story.elapsed());
+    let outcome = Outcome::of(&evidence, shortfall, &honest, story.elapsed());
     story.show(&roster::table(&attackers, &evidence));
     story.say(&format!(
         "the honest client was served {} times, the slowest took {} ms",
@@ -61,7 +62,7 @@ pub fn play(options: &Options) -> Result<Outcome> {
         honest.slowest.as_millis()
     ));
     if options.keep {
-        story.pause(&topology.how_to_look_inside());
+        story::pause(&topology.how_to_look_inside());
     }
     Ok(outcome)
 }

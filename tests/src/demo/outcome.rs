@@ -44,7 +44,13 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    pub(super) fn of(evidence: &Evidence, honest: &Served, elapsed: Duration) -> Self {
+    /// `shortfall` is what the promotion left to be desired.
+    pub(super) fn of(
+        evidence: &Evidence,
+        shortfall: Option<String>,
+        honest: &Served,
+        elapsed: Duration,
+    ) -> Self {
         let fates = || evidence.fates.values();
         let of_family = |v6: bool| {
             evidence
@@ -55,7 +61,7 @@ impl Outcome {
         };
         let in_slot = || fates().filter_map(|fate| fate.in_slot);
         let mut outcome = Self {
-            banned: fates().filter(|fate| fate.banned).count(),
+            banned: fates().filter(|fate| fate.holders.is_some()).count(),
             xdp_dropped_packets: evidence.dropped_at_xdp,
             nacl_entries_v4: of_family(false),
             nacl_entries_v6: of_family(true),
@@ -71,6 +77,7 @@ impl Outcome {
             failures: Vec::new(),
         };
         outcome.failures = outcome.failures(evidence, honest);
+        outcome.failures.extend(shortfall);
         outcome
     }
 
@@ -92,9 +99,10 @@ impl Outcome {
         failures.each(fates().filter(|(_, fate)| fate.arrived == 0), |who, _| {
             format!("no packet of {who} arrived before its ban, so that its silence proves nothing")
         });
-        failures.each(fates().filter(|(_, fate)| fate.at_xdp == 0), |who, _| {
-            format!("XDP dropped no packet of {who}")
-        });
+        failures.each(
+            fates().filter(|(_, fate)| fate.at_xdp + fate.at_boundary == 0),
+            |who, _| format!("no packet of {who} was dropped anywhere"),
+        );
         failures.each(fates().filter(|(_, fate)| fate.leaked > 0), |who, fate| {
             format!(
                 "{} packets of {who} arrived after its ban was acknowledged",
@@ -113,6 +121,9 @@ impl Outcome {
                 "the NACL denies {} IPv6 networks, not {v6}",
                 self.nacl_entries_v6
             )
+        });
+        failures.unless(self.xdp_dropped_packets > 0, || {
+            "XDP dropped nothing".to_owned()
         });
         failures.unless(self.in_slot > 0, || {
             "nobody held a slot for long enough to compare counters".to_owned()

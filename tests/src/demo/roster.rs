@@ -34,11 +34,9 @@ pub(super) fn table(attackers: &[Attacker], evidence: &Evidence) -> String {
 fn row(attacker: &Attacker, fate: &Fate) -> [String; 8] {
     [
         attacker.address.to_string(),
-        if fate.banned {
-            fate.holders.join(", ")
-        } else {
-            "nobody".to_owned()
-        },
+        fate.holders
+            .as_ref()
+            .map_or("nobody".to_owned(), |holders| holders.join(", ")),
         format!("{:.0}", attacker.rate),
         fate.sent.to_string(),
         fate.at_xdp.to_string(),

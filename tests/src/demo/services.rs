@@ -12,7 +12,23 @@ use crate::hosts::{
     Boundary, Cloud, CloudConfig, Daemon, DaemonConfig, Fail2ban, Fail2banConfig, Honest, Keys,
     Sshd,
 };
+use crate::process::find_program;
 use crate::wait;
+
+/// What has to be installed.
+const PROGRAMS: [&str; 11] = [
+    "ip",
+    "nft",
+    "nsenter",
+    "unshare",
+    "timeout",
+    "sshd",
+    "ssh",
+    "ssh-keygen",
+    "sshpass",
+    "fail2ban-server",
+    "fail2ban-client",
+];
 
 /// The services, in the order in which they have to end.
 #[derive(Debug)]
@@ -121,6 +137,24 @@ impl Services {
     }
 }
 
+/// Looks for every program that the demo runs, before it begins.
+///
+/// # Errors
+/// One of them is not installed; the error names all that are not.
+pub(super) fn check_programs() -> Result<()> {
+    let missing: Vec<&str> = PROGRAMS
+        .into_iter()
+        .filter(|program| find_program(program).is_err())
+        .collect();
+    ensure!(
+        missing.is_empty(),
+        "not installed: {} (on Debian: apt-get install iproute2 nftables openssh-server openssh-client sshpass \
+         fail2ban util-linux)",
+        missing.join(", ")
+    );
+    Ok(())
+}
+
 fn daemon_config(topology: &Topology, options: &Options) -> Result<DaemonConfig> {
     let socket = socket(topology);
     let config = format!(
@@ -133,10 +167,14 @@ fn daemon_config(topology: &Topology, options: &Options) -> Result<DaemonConfig>
          # Everything quicker than by default: the demo's hours are minutes.\n\
          [rank]\n\
          half_life = \"2s\"\n\
+         warm_up = \"1s\"\n\
          tick = \"500ms\"\n\
          [nacl]\n\
          enabled = \"on\"\n\
-         min_term = \"30s\"\n\
+         min_term = \"10s\"\n\
+         first_term = \"20s\"\n\
+         longest_term = \"5m\"\n\
+         probation = \"5s\"\n\
          observe_every = \"5s\"\n\
          calls_burst = 50\n\
          calls_per_second = 5.0\n\

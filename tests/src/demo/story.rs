@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 /// How often a progress is told where there is no terminal to draw it on.
 const PLAIN_EVERY: Duration = Duration::from_secs(5);
@@ -14,6 +14,7 @@ pub(super) struct Story {
     start: Instant,
     quiet: bool,
     stages: Cell<u32>,
+    bars: MultiProgress,
 }
 
 impl Story {
@@ -23,6 +24,7 @@ impl Story {
             start: Instant::now(),
             quiet,
             stages: Cell::new(0),
+            bars: MultiProgress::new(),
         }
     }
 
@@ -48,19 +50,7 @@ impl Story {
     /// Something as it is, without the time.
     pub(super) fn show(&self, text: &str) {
         if !self.quiet {
-            println!("{text}");
-        }
-    }
-
-    /// Stops the story with everything still at work, until Enter is pressed.
-    pub(super) fn pause(&self, advice: &str) {
-        self.show("");
-        eprintln!(
-            "\nEverything is still at work. For a look inside:\n\n{advice}\n\nPress Enter to end it."
-        );
-        // The end of stdin goes on as well as a line does.
-        if let Err(error) = std::io::stdin().read_line(&mut String::new()) {
-            eprintln!("read from stdin: {error}");
+            self.bars.suspend(|| println!("{text}"));
         }
     }
 
@@ -69,7 +59,7 @@ impl Story {
         let bar = if self.quiet {
             ProgressBar::hidden()
         } else {
-            ProgressBar::new(goal as u64)
+            self.bars.add(ProgressBar::new(goal as u64))
         };
         let style = ProgressStyle::with_template("{spinner} [{bar:34}] {pos}/{len} {msg}")
             .unwrap_or_else(|_| ProgressStyle::default_bar());
@@ -84,6 +74,17 @@ impl Story {
 
     fn clock(&self) -> String {
         format!("[{:5.1} s]", self.elapsed().as_secs_f64())
+    }
+}
+
+/// Stops the story with everything still at work, until Enter is pressed.
+pub(super) fn pause(advice: &str) {
+    eprintln!(
+        "\nEverything is still at work. For a look inside:\n\n{advice}\n\nPress Enter to end it."
+    );
+    // The end of stdin goes on as well as a line does.
+    if let Err(error) = std::io::stdin().read_line(&mut String::new()) {
+        eprintln!("read from stdin: {error}");
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -43,9 +44,11 @@ impl Daemon {
         let file = folder.join("nicban.toml");
         fs::write(&file, &config.config).with_context(|| format!("write {}", file.display()))?;
         let mut command = host.command(&config.program);
+        remove_inherited(&mut command);
         command
             .args(["daemon", "--config"])
             .arg(&file)
+            .env("HOME", folder)
             .envs(config.environment.iter().cloned());
         let process = Process::spawn("nicban daemon", &mut command)?;
         let mut daemon = Self {
@@ -111,5 +114,17 @@ impl Daemon {
 
     fn ask(&self, request: &Request) -> Result<Reply> {
         Ok(Client::connect(&self.socket, TIMEOUT)?.call(request)?)
+    }
+}
+
+/// What a caller's shell may hold of AWS, of proxies and of systemd: a service
+/// starts without it, and with it the daemon would talk to somebody else.
+fn remove_inherited(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        let upper = name.to_string_lossy().to_ascii_uppercase();
+        let foreign = ["AWS_", "LISTEN_", "NOTIFY_", "WATCHDOG_"];
+        if foreign.iter().any(|prefix| upper.starts_with(prefix)) || upper.ends_with("_PROXY") {
+            command.env_remove(name);
+        }
     }
 }

@@ -98,6 +98,7 @@ fn login(host: &Namespace, keys: &Keys, to: IpAddr) -> (Command, String) {
     let mut command = host.command("timeout");
     command
         .args([
+            "--foreground",
             LIMIT_S,
             "ssh",
             "-F",

@@ -14,9 +14,14 @@ use crate::net::Namespace;
 use crate::process::{Process, find_program};
 use crate::wait;
 
-/// The accounts that can be logged in to: root, by key only. The machine's own
-/// shadow file is out of reach, so that no guess ever meets a real password.
-const ACCOUNTS: &str = "root:*:19000:0:99999:7:::\nsshd:!:19000::::::\n";
+/// The host's own passwords: root's is none, so that only a key opens it. The
+/// machine's shadow file is out of reach, so that no guess ever meets a real password.
+const PASSWORDS: &str = "root:*:19000:0:99999:7:::\nsshd:!:19000::::::\n";
+
+/// Starts sshd in a mount namespace of its own, where the host's accounts are
+/// those of the files given: passwd, shadow, sshd, its configuration.
+const START: &str =
+    r#"mount --bind "$1" /etc/passwd && mount --bind "$2" /etc/shadow && exec "$3" -D -e -f "$4""#;
 
 /// The folder that sshd's unprivileged half is locked into (Debian's build).
 const PRIVSEP_FOLDER: &str = "/run/sshd";
@@ -40,9 +45,14 @@ impl Sshd {
         let mut command = host.command("unshare");
         command
             .args(["--mount", "--propagation", "private", "sh", "-c"])
-            .arg(r#"mount --bind "$1" /etc/shadow && exec "$2" -D -e -f "$3""#)
+            .arg(START)
             .arg("sshd")
-            .args([folder.join("shadow"), find_program("sshd")?, config]);
+            .args([
+                folder.join("passwd"),
+                folder.join("shadow"),
+                find_program("sshd")?,
+                config,
+            ]);
         let mut process = Process::spawn_with("sshd", &mut command, move |line| {
             if let Err(error) = log.append(SystemTime::now(), line) {
                 eprintln!("{error:#}");
@@ -80,14 +90,24 @@ impl Sshd {
 fn write_files(folder: &Path, visitor: &Keys) -> Result<PathBuf> {
     fs::create_dir_all(PRIVSEP_FOLDER).with_context(|| format!("make {PRIVSEP_FOLDER}"))?;
     let host_key = Keys::generate(folder, "host_key")?;
+    fs::write(folder.join("passwd"), accounts(folder)).context("write the accounts")?;
     let shadow = folder.join("shadow");
-    fs::write(&shadow, ACCOUNTS).context("write the accounts")?;
+    fs::write(&shadow, PASSWORDS).context("write the passwords")?;
     fs::set_permissions(&shadow, fs::Permissions::from_mode(0o600))
-        .context("protect the accounts")?;
+        .context("protect the passwords")?;
     let config = folder.join("sshd_config");
     fs::write(&config, config_text(&host_key.private, &visitor.public))
         .context("write sshd's configuration")?;
     Ok(config)
+}
+
+/// The host's own accounts. Root has a home and a shell of its own, since a login
+/// would run what the machine's root has in its `.bashrc`.
+fn accounts(home: &Path) -> String {
+    format!(
+        "root:x:0:0:root:{}:/bin/sh\nsshd:x:65533:65534::{PRIVSEP_FOLDER}:/usr/sbin/nologin\n",
+        home.display()
+    )
 }
 
 /// What differs from sshd's defaults, and why.

@@ -8,7 +8,7 @@ mod nft;
 mod tap;
 mod veth;
 
-pub use arrivals::Arrivals;
+pub use arrivals::{Arrivals, arrives};
 pub use frame::Frame;
 pub use leftovers::{Scratch, give_way_to_signal, own_name, prepare};
 pub use namespace::Namespace;

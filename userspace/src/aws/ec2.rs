@@ -1,5 +1,6 @@
 //! NACL calls through the EC2 client.
 
+use aws_credential_types::Credentials;
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ec2::types::{Filter, RuleAction};
@@ -23,6 +24,20 @@ impl Ec2 {
     /// another endpoint. Nothing is sent yet.
     pub async fn connect(region: &str) -> Self {
         let config = super::loader(aws_config::Region::new(region.to_owned()))
+            .load()
+            .await;
+        Self {
+            client: Client::new(&config),
+        }
+    }
+
+    /// As [`Ec2::connect`], for an endpoint that is not AWS's, with keys of its own:
+    /// a double of EC2 on this machine, such as `http://127.0.0.1:5000`.
+    pub async fn at(endpoint: &str, region: &str, access_key: &str, secret: &str) -> Self {
+        let keys = Credentials::new(access_key, secret, None, None, "given");
+        let config = super::loader(aws_config::Region::new(region.to_owned()))
+            .endpoint_url(endpoint)
+            .credentials_provider(keys)
             .load()
             .await;
         Self {

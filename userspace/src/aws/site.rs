@@ -38,7 +38,7 @@ pub async fn caller(config: &Nacl, discovery: &Discovery) -> Caller<Ec2, SystemC
         ..Pace::default()
     };
     let ec2 = Ec2::connect(&discovery.region).await;
-    Caller::new(ec2, SystemClock::new(), pace)
+    Caller::new(ec2, SystemClock, pace)
 }
 
 /// The part of the discovery that rounds need.
@@ -83,8 +83,10 @@ fn links(config: &Config, host: &Host) -> Vec<Link> {
     let chosen: Vec<_> = if named.is_empty() {
         host.default_interfaces().collect()
     } else {
-        let names = named.iter();
-        names.filter_map(|name| host.interface(name.as_str())).collect()
+        named
+            .iter()
+            .filter_map(|name| host.interface(name.as_str()))
+            .collect()
     };
     chosen
         .into_iter()

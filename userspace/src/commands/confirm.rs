@@ -42,6 +42,7 @@ pub(super) fn wait(link: &Link, window: Duration) -> Result<Verdict, Failure> {
     wait_for(link, window, POLL, &answers())
 }
 
+#[expect(clippy::disallowed_methods, reason = "a person answers in real time")]
 fn wait_for(
     link: &Link,
     window: Duration,

@@ -7,7 +7,7 @@ pub(super) use without_aws::{discover, release, test};
 
 #[cfg(feature = "aws")]
 mod with_aws {
-    use std::time::Duration;
+    use std::{collections::BTreeSet, time::Duration};
 
     use anyhow::{Context as _, bail};
 
@@ -32,7 +32,7 @@ mod with_aws {
     };
 
     /// How long EC2 may take to show a change.
-    const PATIENCE: Duration = Duration::from_secs(60);
+    const PATIENCE: Duration = Duration::from_mins(1);
 
     struct Site {
         found: Found,
@@ -157,11 +157,13 @@ mod with_aws {
             let numbers = config.nacl.rule_numbers.range();
             let test = selftest(&mut site.caller, &mut ledger, &acl.id, numbers, PATIENCE).await;
             report.passed &= test.passed();
-            report.steps.extend(test.checks.into_iter().map(|check| TestStep {
-                what: format!("{}: {}", acl.id, check.what),
-                passed: check.passed,
-                detail: check.detail,
-            }));
+            report
+                .steps
+                .extend(test.checks.into_iter().map(|check| TestStep {
+                    what: format!("{}: {}", acl.id, check.what),
+                    passed: check.passed,
+                    detail: check.detail,
+                }));
         }
         Ok(report)
     }
@@ -169,9 +171,14 @@ mod with_aws {
     /// A line for each entry that was taken out.
     pub(in crate::commands) async fn release(config: &Config) -> anyhow::Result<Vec<String>> {
         let mut ledger = ledger(config)?;
-        let mut site = observe(config).await?;
-        let plan = plan_release(&site.acls, &ledger.entries()?);
-        let report = apply(&mut site.caller, &mut ledger, &plan.steps).await;
+        let records = ledger.entries()?;
+        let found = site::site(config, &Imds::new()).await?;
+        let mut caller = site::caller(&config.nacl, &found).await;
+        // Also from a NACL that this host's subnets have been taken from since.
+        let known: BTreeSet<String> = records.iter().map(|entry| entry.acl.clone()).collect();
+        let acls = caller.describe_each(&known).await?;
+        let plan = plan_release(&acls, &records);
+        let report = apply(&mut caller, &mut ledger, &plan.steps).await;
         let mut removed = Vec::new();
         let mut failed = Vec::new();
         for (step, outcome) in plan.steps.iter().zip(&report.outcomes) {
@@ -195,7 +202,6 @@ mod with_aws {
 }
 
 #[cfg(not(feature = "aws"))]
-#[expect(clippy::unused_async, reason = "with AWS they await its answers")]
 mod without_aws {
     use crate::{
         commands::nacl::{Discovery, TestReport},

@@ -1,11 +1,11 @@
 //! What every command writes to stdout.
 
 use std::io::{self, ErrorKind, Write};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use serde::Serialize;
 
+use crate::clock::Now;
 use crate::exit::Failure;
 
 /// Writes text.
@@ -38,11 +38,7 @@ pub(super) fn reader_may_leave(result: Result<(), Failure>) -> Result<(), Failur
 
 /// Seconds since the Unix epoch.
 pub(super) fn now() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| {
-            i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
-        })
+    Now::read().map_or(0, |now| now.seconds())
 }
 
 #[cfg(test)]

@@ -75,8 +75,7 @@ fn mark(bans: &mut [BanRow], nacl: &NaclStatus) {
     }
     for ban in bans {
         let network = crate::target::parse_network(&ban.address);
-        ban.in_nacl = network.is_ok_and(|network| {
-            denied.iter().any(|denied| denied.contains(&network))
-        });
+        ban.in_nacl =
+            network.is_ok_and(|network| denied.iter().any(|denied| denied.contains(&network)));
     }
 }

@@ -155,7 +155,12 @@ pub async fn serve(
                 let crowd = Arc::clone(&crowd);
                 let stopping = stopping.clone();
                 connections.spawn(async move {
+<<<<<<< HEAD
                     if let Err(error) = connection::serve(stream, &access, &dispatch, &crowd, stopping).await
+=======
+                    if let Err(error) =
+                        connection::serve(stream, &access, &dispatch, stopping).await
+>>>>>>> main
                     {
                         debug!(%error, "a connection ended early");
                     }

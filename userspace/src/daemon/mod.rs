@@ -74,7 +74,9 @@ async fn start_engine(
 
 fn first_view(config: &Nacl) -> NaclView {
     match config.enabled {
-        NaclEnabled::Off => NaclView::idle(NaclState::Off, "switched off: [nacl] enabled = \"off\""),
+        NaclEnabled::Off => {
+            NaclView::idle(NaclState::Off, "switched off: [nacl] enabled = \"off\"")
+        }
         _ => NaclView::idle(NaclState::Off, "looking for the instance metadata service"),
     }
 }

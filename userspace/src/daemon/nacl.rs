@@ -55,7 +55,10 @@ mod on_aws {
             match bring_up(&config).await {
                 Ok(reconciler) => {
                     pause = rhythm.every;
-                    match Tier::new(reconciler, engine.clone(), desk, rhythm).run().await {
+                    match Tier::new(reconciler, engine.clone(), desk, rhythm)
+                        .run()
+                        .await
+                    {
                         End::Stopped => return,
                         End::Rediscover(freed) => desk = freed,
                     }

@@ -5,13 +5,7 @@ use nicban_ebpf::abi;
 use nicban_protocol::{AllowOrigin, Outcome, Refusal, RefusalKind, Reply};
 
 use super::{Engine, words};
-use crate::{
-    allow::Allow,
-    clock::Now,
-    host::Host,
-    target,
-    xdp::XdpError,
-};
+use crate::{allow::Allow, clock::Now, host::Host, target, xdp::XdpError};
 
 impl Engine {
     pub(super) fn allow_add(&mut self, network: &str, now: Now) -> Result<Reply, Refusal> {
@@ -63,7 +57,8 @@ impl Engine {
 
     /// Adds to the list, in memory and in the kernel.
     pub(super) fn let_pass(&mut self, allow: Allow) -> Result<(), XdpError> {
-        self.tables.allow(&allow.network, kernel_origin(allow.origin))?;
+        self.tables
+            .allow(&allow.network, kernel_origin(allow.origin))?;
         self.allow.insert(allow);
         Ok(())
     }
@@ -114,7 +109,10 @@ impl Engine {
             Ok(()) => self.troubles.clear("allow"),
             Err(error) => self.troubles.note(
                 "allow",
-                format!("the host's own addresses may be banned: {}", words::chain(&error)),
+                format!(
+                    "the host's own addresses may be banned: {}",
+                    words::chain(&error)
+                ),
             ),
         }
     }

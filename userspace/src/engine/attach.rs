@@ -8,9 +8,7 @@ use std::{
 };
 
 use ipnet::IpNet;
-use nicban_protocol::{
-    AllowOrigin, AttachMode, Attachment, Outcome, Refusal, RefusalKind, Reply,
-};
+use nicban_protocol::{AllowOrigin, AttachMode, Attachment, Outcome, Refusal, RefusalKind, Reply};
 use tracing::{info, warn};
 
 use super::{Engine, words};
@@ -151,7 +149,10 @@ impl Engine {
             self.attachments.attached.insert(name, attached);
         }
         for name in replaced.gone {
-            warn!(interface = name, "the interface is gone, and its attachment with it");
+            warn!(
+                interface = name,
+                "the interface is gone, and its attachment with it"
+            );
         }
         Ok(())
     }
@@ -209,7 +210,10 @@ impl Engine {
                 Ok(_) => self.troubles.clear(&subject),
                 Err(error) => self.troubles.note(
                     &subject,
-                    format!("{name} is not protected: {}", self.with_owner(&name, &error)),
+                    format!(
+                        "{name} is not protected: {}",
+                        self.with_owner(&name, &error)
+                    ),
                 ),
             }
         }
@@ -331,7 +335,10 @@ impl Engine {
             .map(|(name, _)| name.clone())
             .collect();
         for name in late {
-            warn!(interface = name, "nobody confirmed the attachment: detached again");
+            warn!(
+                interface = name,
+                "nobody confirmed the attachment: detached again"
+            );
             self.attachments.attached.remove(&name);
             if let Err(error) = self.links.detach(&name) {
                 self.troubles.note("roll back", words::chain(&error));

@@ -1,11 +1,6 @@
 //! How an engine comes to life: from the store, and from what the kernel still has.
 
-use std::{
-    collections::BTreeSet,
-    fs, io,
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, fs, io, path::PathBuf, sync::Arc};
 
 use ipnet::IpNet;
 use nicban_protocol::AllowOrigin;
@@ -164,10 +159,15 @@ impl Engine {
         }
         let held: BTreeSet<IpNet> = self.bans.iter().map(|ban| ban.target.network()).collect();
         let in_kernel = self.tables.bans()?;
-        let stray = in_kernel.iter().filter(|(network, _)| !held.contains(network));
+        let stray = in_kernel
+            .iter()
+            .filter(|(network, _)| !held.contains(network));
         if store_was_lost {
             let kept = stray.count();
-            warn!(kept, "bans of the lost store stay in the kernel until they expire");
+            warn!(
+                kept,
+                "bans of the lost store stay in the kernel until they expire"
+            );
             return Ok(());
         }
         for (network, _) in stray {

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use nicban_protocol::{
-    Allowed, Ban as Asked, Outcome, RefusalKind, Refusal, Reply, Request,
-};
+use nicban_protocol::{Allowed, Ban as Asked, Outcome, Refusal, RefusalKind, Reply, Request};
 
 use super::{Engine, batch::Batch, words};
 use crate::{
@@ -35,7 +33,9 @@ impl Engine {
             Request::Prolong(asked) => self.ban(asked, Sentence::Longer, now, batch),
             Request::Unban { address, holder } => {
                 let target = self.target(&address)?.target;
-                let change = self.bans.plan_unban(target, holder.as_deref(), now.seconds());
+                let change = self
+                    .bans
+                    .plan_unban(target, holder.as_deref(), now.seconds());
                 // A jail may let go of what has ended already; an operator who
                 // mistypes an address must hear of it.
                 if holder.is_none() && change.outcome == Outcome::Unchanged {
@@ -98,10 +98,8 @@ impl Engine {
                     allow.network,
                     self.why_allowed(allow),
                     match allow.origin {
-                        nicban_protocol::AllowOrigin::Operator => format!(
-                            "; `nicban allow remove {}` takes it off",
-                            allow.network
-                        ),
+                        nicban_protocol::AllowOrigin::Operator =>
+                            format!("; `nicban allow remove {}` takes it off", allow.network),
                         _ => String::new(),
                     }
                 ),
@@ -126,12 +124,7 @@ impl Engine {
         self.carry_out(change, now, batch).map(words::done)
     }
 
-    fn list(
-        &self,
-        after: Option<&str>,
-        address: Option<&str>,
-        holder: Option<&str>,
-    ) -> Answer {
+    fn list(&self, after: Option<&str>, address: Option<&str>, holder: Option<&str>) -> Answer {
         if let Some(address) = address {
             let target = self.target(address)?.target;
             let bans = self
@@ -164,7 +157,8 @@ impl Engine {
         }
         let more = bans.len() < found || found == ROWS;
         let next = if more {
-            page.get(bans.len() - 1).map(|ban| ban.target.network().to_string())
+            page.get(bans.len() - 1)
+                .map(|ban| ban.target.network().to_string())
         } else {
             None
         };

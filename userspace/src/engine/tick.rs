@@ -1,8 +1,8 @@
 //! What time alone brings: ends of bans, counters, a clock that was set.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, BinaryHeap},
     cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, BinaryHeap},
     sync::Arc,
     time::Duration,
 };
@@ -15,7 +15,7 @@ use super::{Engine, Market, batch::Batch, words};
 use crate::{
     bans::{Ban, KernelChange},
     clock::Now,
-    nacl::market::Candidate,
+    nacl::{acl::Family, market::Candidate},
     target::Target,
     xdp::XdpError,
 };
@@ -41,6 +41,9 @@ pub(super) struct Tally {
     pub(super) counters: [usize; 2],
     read_at: Option<Duration>,
 }
+
+/// Offences, the ban's beginning, the network: the greatest is most worth a slot.
+type Repeated = (u32, i64, IpNet);
 
 impl Engine {
     /// Lifts what has ended.
@@ -68,7 +71,10 @@ impl Engine {
             .iter()
             .map(|ban| (ban.target, KernelChange::Put(ban.end())))
             .collect();
-        info!(bans = bans.len(), "the clock was set: moving the kernel's expiries");
+        info!(
+            bans = bans.len(),
+            "the clock was set: moving the kernel's expiries"
+        );
         for (target, change) in bans {
             if let Err(error) = self.write(target, change, now) {
                 self.troubles.note("clock", words::chain(&error));
@@ -103,10 +109,15 @@ impl Engine {
             .count();
         self.tally.counters = [ipv4, samples.len() - ipv4];
         // Counters of bans that have been lifted meanwhile are of no more use.
-        let (banned, lifted): (Vec<_>, Vec<_>) =
-            samples.into_iter().partition(|(network, _)| self.is_banned(network));
+        let (banned, lifted): (Vec<_>, Vec<_>) = samples
+            .into_iter()
+            .partition(|(network, _)| self.is_banned(network));
         let tick = self.ranking.observe(now.boot, banned);
-        for network in tick.idle.iter().chain(lifted.iter().map(|(network, _)| network)) {
+        for network in tick
+            .idle
+            .iter()
+            .chain(lifted.iter().map(|(network, _)| network))
+        {
             self.counters.evict(network)?;
         }
         let fill = self.tally.counters[0].max(self.tally.counters[1]);
@@ -152,10 +163,10 @@ impl Engine {
 
     /// The bans of each family that were repeated most; among equals the latest.
     fn most_repeated(&self) -> impl Iterator<Item = IpNet> {
-        let mut best: BTreeMap<bool, BinaryHeap<Reverse<(u32, i64, IpNet)>>> = BTreeMap::new();
+        let mut best: BTreeMap<Family, BinaryHeap<Reverse<Repeated>>> = BTreeMap::new();
         for ban in self.bans.iter() {
             let network = ban.target.network();
-            let heap = best.entry(matches!(network, IpNet::V4(_))).or_default();
+            let heap = best.entry(Family::of(&network)).or_default();
             heap.push(Reverse((ban.offences(), ban.since(), network)));
             if heap.len() > CANDIDATES {
                 heap.pop();

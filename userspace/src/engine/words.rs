@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn the_kernel_gets_the_end_on_its_own_clock_plus_the_grace() {
-        let grace = Duration::from_secs(60);
+        let grace = Duration::from_mins(1);
         let end = Until::At(1_000_010);
         assert_eq!(expiry(end, NOW, grace), (500 + 10 + 60) * 1_000_000_000);
         assert_eq!(expiry(Until::Permanent, NOW, grace), 0);

@@ -1,6 +1,8 @@
 //! Time as the NACL tier's edge takes it.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
+
+use crate::clock::Now;
 
 /// Time, so that a test can have its own.
 pub trait Clock: Send + Sync {
@@ -15,38 +17,27 @@ pub trait Clock: Send + Sync {
 }
 
 /// The machine's clocks.
-#[derive(Debug, Clone, Copy)]
-pub struct SystemClock {
-    start: Instant,
-}
-
-impl SystemClock {
-    /// Its [`Clock::monotonic`] begins now.
-    pub fn new() -> Self {
-        Self {
-            start: Instant::now(),
-        }
-    }
-}
-
-impl Default for SystemClock {
-    fn default() -> Self {
-        Self::new()
-    }
-}
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn monotonic(&self) -> Duration {
-        self.start.elapsed()
+        now().boot
     }
 
     fn unix(&self) -> i64 {
-        SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |time| i64::try_from(time.as_secs()).unwrap_or(i64::MAX))
+        now().seconds()
     }
 
     async fn sleep(&self, time: Duration) {
         tokio::time::sleep(time).await;
     }
+}
+
+/// A machine whose clocks can't be read has stopped long before it comes here.
+fn now() -> Now {
+    Now::read().unwrap_or(Now {
+        wall: Duration::ZERO,
+        boot: Duration::ZERO,
+    })
 }

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use nicban_protocol::{
-    NaclState, NaclStatus, Outcome, Refusal, RefusalKind, Reply,
-};
+use nicban_protocol::{NaclState, NaclStatus, Outcome, Refusal, RefusalKind, Reply};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::caller::Calls;

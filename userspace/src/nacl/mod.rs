@@ -8,9 +8,9 @@ pub mod caller;
 pub mod clock;
 pub mod discover;
 pub mod error;
-pub mod handle;
 #[cfg(test)]
 mod fake;
+pub mod handle;
 pub mod ledger;
 pub mod market;
 pub mod plan;

@@ -139,7 +139,7 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
         }));
         Ok(Round {
             done: report.done(),
-            trouble: trouble(&report),
+            trouble: trouble(&report).or_else(|| foreign(&plan, &self.observed)),
             findings,
             slots,
         })
@@ -211,9 +211,16 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
             Mode::Observe => &[],
         };
         let banned: BTreeSet<IpNet> = candidates.iter().map(|it| it.network).collect();
-        let allowed: Vec<IpNet> = self.allowed.iter().chain(&contenders.allowed).copied().collect();
+        let allowed: Vec<IpNet> = self
+            .allowed
+            .iter()
+            .chain(&contenders.allowed)
+            .copied()
+            .collect();
         let mut config = self.config.clone();
-        config.quota = self.learnt_quota.map_or(config.quota, |learnt| learnt.min(config.quota));
+        config.quota = self
+            .learnt_quota
+            .map_or(config.quota, |learnt| learnt.min(config.quota));
         plan(&Input {
             acls: &self.observed,
             ledger,
@@ -280,7 +287,9 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
                 _ => {}
             }
         }
-        let full_at = u32::try_from(standing).unwrap_or(u32::MAX).saturating_add(1);
+        let full_at = u32::try_from(standing)
+            .unwrap_or(u32::MAX)
+            .saturating_add(1);
         self.learnt_quota = Some(
             self.learnt_quota
                 .map_or(full_at, |known| known.min(full_at)),
@@ -302,6 +311,18 @@ fn stands(acl: &Acl, record: &LedgerEntry) -> bool {
         && acl.entries.iter().any(|entry| {
             entry.position == record.rule.position && entry.network == record.rule.network
         })
+}
+
+/// Says so where none of the NACLs may be changed by this account.
+fn foreign(plan: &Plan, observed: &[Acl]) -> Option<(Response, String)> {
+    let of_others: Vec<String> = plan
+        .findings
+        .iter()
+        .filter(|finding| matches!(finding, Finding::NotOwner { .. }))
+        .map(Finding::to_string)
+        .collect();
+    let none_is_ours = !observed.is_empty() && of_others.len() == observed.len();
+    none_is_ours.then(|| (Response::TurnOff, of_others.join("; ")))
 }
 
 /// The first failure of a report, with what it asks for.

@@ -137,9 +137,8 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Tier<A, C, L> {
         loop {
             if !self.released && (waited >= self.pause || self.has_work().await) {
                 waited = Duration::ZERO;
-                match self.act().await {
-                    Some(Response::Rediscover) => return End::Rediscover(self.desk),
-                    Some(_) | None => {}
+                if let Some(Response::Rediscover) = self.act().await {
+                    return End::Rediscover(self.desk);
                 }
             }
             let order = tokio::select! {
@@ -186,7 +185,7 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Tier<A, C, L> {
         let contenders = self.contenders().await?;
         let response = match self.reconciler.round(&contenders).await {
             Ok(round) => self.after(round),
-            Err(error) => self.failed(&error),
+            Err(error) => Some(self.failed(&error)),
         };
         self.show();
         response
@@ -199,8 +198,13 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Tier<A, C, L> {
             Some((Response::TurnOff, why)) => self.be(NaclState::Refused, why.clone()),
             Some((_, why)) => self.be(NaclState::Degraded, why.clone()),
         }
-        let busy = round.done > 0 || matches!(response, Some(Response::Reobserve | Response::LearnQuota));
-        self.pause = if busy { self.rhythm.every } else { self.longer() };
+        let busy =
+            round.done > 0 || matches!(response, Some(Response::Reobserve | Response::LearnQuota));
+        self.pause = if busy {
+            self.rhythm.every
+        } else {
+            self.longer()
+        };
         if matches!(response, Some(Response::TurnOff)) {
             self.pause = self.rhythm.at_most;
         }
@@ -208,25 +212,24 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Tier<A, C, L> {
         response
     }
 
-    fn failed(&mut self, error: &RoundError) -> Option<Response> {
+    fn failed(&mut self, error: &RoundError) -> Response {
         let response = error.response();
         let why = std::error::Error::source(error)
             .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
-        match response {
-            Response::TurnOff => {
-                self.be(NaclState::Refused, why);
-                self.pause = self.rhythm.at_most;
-            }
-            _ => {
-                self.be(NaclState::Degraded, why);
-                self.pause = self.longer();
-            }
+        if response == Response::TurnOff {
+            self.be(NaclState::Refused, why);
+            self.pause = self.rhythm.at_most;
+        } else {
+            self.be(NaclState::Degraded, why);
+            self.pause = self.longer();
         }
-        Some(response)
+        response
     }
 
     fn longer(&self) -> Duration {
-        self.pause.saturating_mul(2).clamp(self.rhythm.every, self.rhythm.at_most)
+        self.pause
+            .saturating_mul(2)
+            .clamp(self.rhythm.every, self.rhythm.at_most)
     }
 
     fn where_it_works(&self) -> String {

@@ -12,7 +12,8 @@ use crate::rank::Counter;
 
 use super::{
     XdpError,
-    tables::{absent_is_fine, failed, net_v4, net_v6, typed},
+    keys::{net_v4, net_v6},
+    tables::{absent_is_fine, failed, typed},
 };
 
 /// The maps that the program counts in.
@@ -34,11 +35,11 @@ impl Counters {
     /// Every offender that has a counter, with the ban that caught it.
     pub fn offenders(&self) -> Result<Vec<(IpNet, Counter)>, XdpError> {
         let mut offenders = Vec::new();
-        for entry in self.hits_v4.iter() {
+        for entry in &self.hits_v4 {
             let (key, hits) = entry.map_err(failed("read", maps::HITS_V4, &"the counters"))?;
             offenders.push((net_v4(key.address.into(), key.prefix_len), sum(&hits)));
         }
-        for entry in self.hits_v6.iter() {
+        for entry in &self.hits_v6 {
             let (key, hits) = entry.map_err(failed("read", maps::HITS_V6, &"the counters"))?;
             offenders.push((net_v6(key.address.into(), key.prefix_len), sum(&hits)));
         }
@@ -51,12 +52,18 @@ impl Counters {
         let (evicted, map) = match offender {
             IpNet::V4(net) => {
                 let address = net.network().octets();
-                let key = OffenderV4 { prefix_len, address };
+                let key = OffenderV4 {
+                    prefix_len,
+                    address,
+                };
                 (self.hits_v4.remove(&key), maps::HITS_V4)
             }
             IpNet::V6(net) => {
                 let address = net.network().octets();
-                let key = OffenderV6 { prefix_len, address };
+                let key = OffenderV6 {
+                    prefix_len,
+                    address,
+                };
                 (self.hits_v6.remove(&key), maps::HITS_V6)
             }
         };
@@ -70,7 +77,10 @@ impl Counters {
     /// The verdicts, in the order of [`Family`].
     pub fn verdicts(&self) -> Result<[FamilyCounters; FAMILIES as usize], XdpError> {
         let mut verdicts = [FamilyCounters::default(); FAMILIES as usize];
-        for (index, family) in [Family::Other, Family::V4, Family::V6].into_iter().enumerate() {
+        for (index, family) in [Family::Other, Family::V4, Family::V6]
+            .into_iter()
+            .enumerate()
+        {
             let key = family as u32;
             let per_cpu = self
                 .stats

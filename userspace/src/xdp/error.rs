@@ -35,10 +35,10 @@ pub enum XdpError {
     },
     /// The kernel does not take the object: its verifier's words are in the source.
     #[error("cannot load the XDP program")]
-    Load(#[source] EbpfError),
+    Load(#[source] Box<EbpfError>),
     /// The program's log can't be read.
     #[error("cannot read what the XDP program logs")]
-    Log(#[source] aya_log::Error),
+    Log(#[source] Box<aya_log::Error>),
     /// The object lacks something that this build counts on.
     #[error("the XDP object has no {what} `{name}`")]
     Missing {
@@ -53,7 +53,7 @@ pub enum XdpError {
         /// What was tried.
         operation: &'static str,
         /// Why.
-        source: ProgramError,
+        source: Box<ProgramError>,
     },
     /// A map operation failed.
     #[error("cannot {operation} {subject} in map `{map}`")]
@@ -65,7 +65,7 @@ pub enum XdpError {
         /// The map.
         map: &'static str,
         /// Why.
-        source: MapError,
+        source: Box<MapError>,
     },
     /// The map holds as many entries as it can.
     #[error(
@@ -105,7 +105,7 @@ pub enum XdpError {
         /// `native` or `generic`.
         mode: &'static str,
         /// Why.
-        source: ProgramError,
+        source: Box<ProgramError>,
     },
     /// The kernel has no BPF links for XDP, which came with 5.9.
     #[error(
@@ -123,11 +123,30 @@ pub enum XdpError {
         /// The interface.
         interface: String,
         /// Why.
-        source: LinkError,
+        source: Box<LinkError>,
     },
 }
 
 impl XdpError {
+    pub(super) fn program(operation: &'static str) -> impl FnOnce(ProgramError) -> Self {
+        move |source| Self::Program {
+            operation,
+            source: Box::new(source),
+        }
+    }
+
+    pub(super) fn link(
+        operation: &'static str,
+        interface: &str,
+    ) -> impl FnOnce(LinkError) -> Self + use<> {
+        let interface = interface.to_owned();
+        move |source| Self::Link {
+            operation,
+            interface,
+            source: Box::new(source),
+        }
+    }
+
     pub(super) fn pin(operation: &'static str, path: impl Into<PathBuf>, source: PinError) -> Self {
         Self::Pin {
             operation,
@@ -136,7 +155,11 @@ impl XdpError {
         }
     }
 
-    pub(super) fn file(operation: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
+    pub(super) fn file(
+        operation: &'static str,
+        path: impl Into<PathBuf>,
+        source: io::Error,
+    ) -> Self {
         Self::Pin {
             operation,
             path: path.into(),

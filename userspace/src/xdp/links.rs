@@ -37,7 +37,7 @@ pub enum Attach {
 pub struct Links {
     object: Ebpf,
     pin_dir: PathBuf,
-    links: BTreeMap<String, FdLink>,
+    attached: BTreeMap<String, FdLink>,
 }
 
 /// What becomes of an attachment when the daemon dies.
@@ -64,7 +64,7 @@ impl Links {
         Self {
             object,
             pin_dir: pin_dir.to_owned(),
-            links: BTreeMap::new(),
+            attached: BTreeMap::new(),
         }
     }
 
@@ -75,21 +75,13 @@ impl Links {
     pub fn replace(&mut self) -> Result<Replaced, XdpError> {
         let mut replaced = Replaced::default();
         for (interface, pin) in pinned_links(&self.pin_dir)? {
-            let link = PinnedLink::from_pin(&pin).map_err(|source| XdpError::Link {
-                operation: "open",
-                interface: interface.clone(),
-                source,
-            })?;
-            let link =
-                XdpLink::try_from(FdLink::from(link)).map_err(|source| XdpError::Link {
-                    operation: "adopt",
-                    interface: interface.clone(),
-                    source,
-                })?;
+            let link = PinnedLink::from_pin(&pin).map_err(XdpError::link("open", &interface))?;
+            let link = XdpLink::try_from(FdLink::from(link))
+                .map_err(XdpError::link("adopt", &interface))?;
             match self.program()?.attach_to_link(link) {
                 Ok(id) => {
                     let link = self.own(&interface, id)?;
-                    self.links.insert(interface.clone(), link);
+                    self.attached.insert(interface.clone(), link);
                     replaced.adopted.push(interface);
                 }
                 // The link outlived its interface (kernel/bpf/syscall.c, link_update).
@@ -98,10 +90,7 @@ impl Links {
                     replaced.gone.push(interface);
                 }
                 Err(source) => {
-                    return Err(XdpError::Program {
-                        operation: "replace",
-                        source,
-                    });
+                    return Err(XdpError::program("replace")(source));
                 }
             }
         }
@@ -119,9 +108,7 @@ impl Links {
             Attach::Native => self.attach_in(interface, AttachMode::Native)?,
             Attach::Generic => self.attach_in(interface, AttachMode::Generic)?,
             Attach::Auto => match self.attach_in(interface, AttachMode::Native) {
-                Err(XdpError::Refused { .. }) => {
-                    self.attach_in(interface, AttachMode::Generic)?
-                }
+                Err(XdpError::Refused { .. }) => self.attach_in(interface, AttachMode::Generic)?,
                 other => other?,
             },
         };
@@ -134,7 +121,7 @@ impl Links {
     /// Pins an attachment, so that it outlives the daemon.
     pub fn keep(&mut self, interface: &str) -> Result<(), XdpError> {
         let link = self
-            .links
+            .attached
             .remove(interface)
             .ok_or_else(|| XdpError::NotAttached {
                 interface: interface.to_owned(),
@@ -144,13 +131,13 @@ impl Links {
         let link = link
             .pin(&pin)
             .map_err(|source| XdpError::pin("write", &pin, source))?;
-        self.links.insert(interface.to_owned(), link.into());
+        self.attached.insert(interface.to_owned(), link.into());
         Ok(())
     }
 
     /// Detaches from an interface; `false` where it was not attached.
     pub fn detach(&mut self, interface: &str) -> Result<bool, XdpError> {
-        let link = self.links.remove(interface);
+        let link = self.attached.remove(interface);
         remove_pin(&self.pin(interface))?;
         // Closed last: the kernel lets go of a link with its last descriptor at once,
         // but with its last pin at some later time (bpf_link_put, bpf_link_put_direct
@@ -163,19 +150,13 @@ impl Links {
         program(&mut self.object)
     }
 
-    fn attach_in(
-        &mut self,
-        interface: &str,
-        attached: AttachMode,
-    ) -> Result<AttachMode, XdpError> {
+    fn attach_in(&mut self, interface: &str, attached: AttachMode) -> Result<AttachMode, XdpError> {
         let (name, mode) = match attached {
             AttachMode::Native => ("native", XdpMode::Driver),
             AttachMode::Generic => ("generic", XdpMode::Skb),
         };
-        let id = self
-            .program()?
-            .attach(interface, mode)
-            .map_err(|source| match (&source, errno_of(&source)) {
+        let id = self.program()?.attach(interface, mode).map_err(|source| {
+            match (&source, errno_of(&source)) {
                 (ProgramError::UnknownInterface { .. }, _) | (_, Some(Errno::ENODEV)) => {
                     XdpError::NoInterface {
                         interface: interface.to_owned(),
@@ -187,28 +168,22 @@ impl Links {
                 _ => XdpError::Refused {
                     interface: interface.to_owned(),
                     mode: name,
-                    source,
+                    source: Box::new(source),
                 },
-            })?;
+            }
+        })?;
         let link = self.own(interface, id)?;
-        self.links.insert(interface.to_owned(), link);
+        self.attached.insert(interface.to_owned(), link);
         Ok(attached)
     }
 
     /// Takes the link out of the program's hands. Where the kernel knows no links,
     /// the attachment is a netlink one, which can't be pinned: it is undone.
-    fn own(
-        &mut self,
-        interface: &str,
-        id: XdpLinkId,
-    ) -> Result<FdLink, XdpError> {
+    fn own(&mut self, interface: &str, id: XdpLinkId) -> Result<FdLink, XdpError> {
         let link = self
             .program()?
             .take_link(id)
-            .map_err(|source| XdpError::Program {
-                operation: "own the link of",
-                source,
-            })?;
+            .map_err(XdpError::program("own the link of"))?;
         FdLink::try_from(link).map_err(|_netlink| XdpError::NoLink {
             interface: interface.to_owned(),
         })
@@ -274,7 +249,10 @@ fn remove_pin(pin: &Path) -> Result<(), XdpError> {
 /// `link_IFACE`, with a dot written `%2e` and a percent sign `%25`: the BPF file
 /// system takes no dots (kernel/bpf/inode.c, `bpf_lookup`), and VLAN interfaces have them.
 fn pin_name(interface: &str) -> String {
-    format!("{PREFIX}{}", interface.replace('%', "%25").replace('.', "%2e"))
+    format!(
+        "{PREFIX}{}",
+        interface.replace('%', "%25").replace('.', "%2e")
+    )
 }
 
 fn interface_of(pin: &str) -> Option<String> {

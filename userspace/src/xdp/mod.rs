@@ -7,6 +7,7 @@
 mod bypass;
 mod counters;
 mod error;
+mod keys;
 mod links;
 mod object;
 mod tables;

@@ -1,7 +1,6 @@
 //! bpf-linker, which makes one BPF object of LLVM bitcode.
 
 use std::{
-    env,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -18,11 +17,7 @@ const LLVMS: std::ops::RangeInclusive<u32> = 21..=23;
 
 /// Whether the build would find the right version.
 pub(super) fn present() -> Result<bool> {
-    let path = toolchain::path()?;
-    let Some(file) = env::split_paths(&path)
-        .map(|folder| folder.join("bpf-linker"))
-        .find(|file| file.is_file())
-    else {
+    let Some(file) = toolchain::linker()? else {
         return Ok(false);
     };
     // One whose LLVM library is gone does not start, and counts as missing.
@@ -74,6 +69,9 @@ pub(super) fn install(llvm: u32) -> Result<()> {
             .arg(&root)
             // Its crates are not the workspace's: a folder that goes away again.
             .env_remove("CARGO_TARGET_DIR")
+            // LLVM does the work; optimising what calls it costs minutes.
+            .env("CARGO_PROFILE_RELEASE_DEBUG", "false")
+            .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
             // Both, or an older llvm-config on PATH wins.
             .env("LLVM_PREFIX", &prefix)
             .env(format!("LLVM_SYS_{llvm}1_PREFIX"), &prefix),

@@ -13,7 +13,7 @@ mod plan;
 
 use std::process::{Command, ExitCode};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 use crate::{process, toolchain};
 pub(crate) use plan::Scope;
@@ -64,7 +64,9 @@ fn carry_out(step: &Step) -> Result<()> {
             toolchain::LINKED,
             "/usr",
         ])),
-        Step::Linker { llvm } => linker::install(*llvm),
+        Step::Linker { llvm } => {
+            linker::install(llvm.context("a step before this one provides the toolchain")?)
+        }
         Step::Moto => moto::install(),
         Step::BpfFs => need::root("it has to mount a file system").and_then(|()| {
             process::run(Command::new("mount").args(["-t", "bpf", "bpf", plan::BPFFS]))

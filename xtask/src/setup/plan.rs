@@ -2,7 +2,7 @@
 
 use std::{env, fmt, path::Path};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use super::{linker, moto, need};
 use crate::{process, toolchain};
@@ -31,8 +31,8 @@ pub(crate) enum Step {
     Packages(Vec<&'static str>),
     /// Debian's compiler as a toolchain of rustup's.
     LinkToolchain,
-    /// `bpf-linker`, built with this major version of LLVM.
-    Linker { llvm: u32 },
+    /// `bpf-linker`, built with this major version of LLVM; the toolchain says which.
+    Linker { llvm: Option<u32> },
     /// The EC2 double that tests compare nicban's own with.
     Moto,
     /// The file system that holds pinned BPF objects.
@@ -48,9 +48,14 @@ impl fmt::Display for Step {
                 "rustup toolchain {}, a link to the compiler in /usr",
                 toolchain::LINKED
             ),
-            Self::Linker { llvm } => write!(
+            Self::Linker { llvm: Some(llvm) } => write!(
                 out,
                 "bpf-linker {} with LLVM {llvm} (compiles for about a minute)",
+                linker::VERSION
+            ),
+            Self::Linker { llvm: None } => write!(
+                out,
+                "bpf-linker {} with the LLVM of that toolchain",
                 linker::VERSION
             ),
             Self::Moto => write!(out, "moto {} from PyPI", moto::VERSION),
@@ -83,23 +88,33 @@ pub(crate) fn missing(scope: Scope) -> Result<Vec<Step>> {
         .collect();
     let mut steps = Vec::new();
 
+    let linker = linker::present()?;
     match toolchain::choose() {
         Ok(name) => {
-            let llvm = llvm_major(&name)?;
             if name == toolchain::LINKED && !Path::new("/usr/bin/cargo-clippy").is_file() {
                 packages.push("rust-web-clippy");
             }
-            if !linker::present()? {
+            if !linker {
+                let llvm = llvm_major(&name)?;
                 packages.extend(linker::packages(llvm)?);
-                steps.push(Step::Linker { llvm });
+                steps.push(Step::Linker { llvm: Some(llvm) });
             }
         }
         // Named by the user: nothing here may stand in for it.
         Err(error) if env::var_os(toolchain::OVERRIDE).is_some() => return Err(error),
-        Err(_) if toolchain::has_rustup() && Path::new(DEBIANS_CORE).is_dir() => {
-            steps.push(Step::LinkToolchain);
+        Err(_) => {
+            if !Path::new(DEBIANS_CORE).is_dir() {
+                packages.extend(["rustc-web", "cargo-web", "rust-web-src", "rust-web-clippy"]);
+            } else if !toolchain::has_rustup() {
+                bail!("without rustup, the rustc on PATH has to be Debian's, in /usr/bin");
+            }
+            if toolchain::has_rustup() {
+                steps.push(Step::LinkToolchain);
+            }
+            if !linker {
+                steps.push(Step::Linker { llvm: None });
+            }
         }
-        Err(_) => packages.extend(["rustc-web", "cargo-web", "rust-web-src", "rust-web-clippy"]),
     }
 
     if scope >= Scope::Test && !moto::present() {
