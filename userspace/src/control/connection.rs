@@ -38,6 +38,11 @@ pub(super) async fn serve(
                 peer.uid()
             ),
         });
+        // Heard out first: a peer that finds the socket closed when it writes would
+        // not read why.
+        if let Ok(ready) = timeout(COURTESY, stream.readable()).await {
+            ready?;
+        }
         return send(&mut stream, crowd, &refusal).await;
     }
     let mut lines = Splitter::new();
