@@ -6,8 +6,8 @@
     reason = "tests wait for real hosts, on the real clock"
 )]
 
-pub mod datapath;
 pub mod daemon;
+pub mod datapath;
 pub mod demo;
 pub mod hosts;
 pub mod net;

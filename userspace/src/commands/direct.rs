@@ -52,8 +52,11 @@ mod with_aws {
     }
 
     fn ledger(config: &Config) -> anyhow::Result<SqliteLedger> {
-        let path = config.daemon.state_dir.join(FILE_NAME);
-        SqliteLedger::open(&path).context("cannot tell which entries are nicban's")
+        let state_dir = &config.daemon.state_dir;
+        std::fs::create_dir_all(state_dir)
+            .with_context(|| format!("cannot make {}", state_dir.display()))?;
+        SqliteLedger::open(&state_dir.join(FILE_NAME))
+            .context("cannot tell which entries are nicban's")
     }
 
     pub(in crate::commands) async fn discover(config: &Config) -> anyhow::Result<Discovery> {
@@ -172,6 +175,9 @@ mod with_aws {
     pub(in crate::commands) async fn release(config: &Config) -> anyhow::Result<Vec<String>> {
         let mut ledger = ledger(config)?;
         let records = ledger.entries()?;
+        if records.is_empty() {
+            return Ok(Vec::new());
+        }
         let found = site::site(config, &Imds::new()).await?;
         let mut caller = site::caller(&config.nacl, &found).await;
         // Also from a NACL that this host's subnets have been taken from since.
