@@ -57,11 +57,10 @@ fn a_member_of_the_sockets_group_may_speak() -> Result<()> {
     let site = Site::new()?;
     let uid = nobody()?;
     // setpriv gives it a group of the same number as its own.
-    let group = format!("\"{uid}\"");
-    let config = site.config().set("daemon", "socket_group", &group);
-    let daemon = site.start(&config);
-    // By number where that is taken, as the documentation says.
-    let daemon = daemon?;
+    let config = site
+        .config()
+        .set("daemon", "socket_group", &uid.to_string());
+    let daemon = site.start(&config)?;
     let time = now().to_string();
     site.action_as(
         uid,

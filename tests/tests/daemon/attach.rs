@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use anyhow::Result;
-use nicban_protocol::{AttachMode, Request, Status};
+use nicban_protocol::{AttachMode, Reply, Request, Status};
 use nicban_tests::daemon::{HONEST, Site};
 use nicban_tests::net::{Link, Scratch, veth};
 
@@ -161,6 +161,29 @@ fn detach_lets_everything_pass_until_attach() -> Result<()> {
 }
 
 #[test]
+fn an_attach_may_follow_a_detach_at_once() -> Result<()> {
+    let site = Site::new()?;
+    let wire = site.wire()?;
+    let daemon = site.start(&site.config())?;
+    daemon.ban("sshd", OFFENDER, now(), 600)?;
+    let mut client = daemon.client()?;
+    for round in 0..50 {
+        for request in [
+            Request::Detach { interface: None },
+            Request::Attach {
+                interface: None,
+                confirm_s: None,
+                ssh_peer: None,
+            },
+        ] {
+            let reply = client.call(&request)?;
+            assert!(matches!(reply, Reply::Done { .. }), "{round}: {reply:?}");
+        }
+    }
+    wire.blocked(OFFENDER)
+}
+
+#[test]
 fn detach_works_without_a_daemon() -> Result<()> {
     let site = Site::new()?;
     let wire = site.wire()?;
@@ -194,24 +217,24 @@ fn detach_works_past_a_daemon_that_hangs() -> Result<()> {
 fn without_native_xdp_generic_is_used_and_said_loudly() -> Result<()> {
     let site = Site::new()?;
     let wire = site.wire()?;
-    // A VLAN interface has no XDP in its driver, and sees the frames without their tag.
+    // A bridge has no XDP in its driver.
     site.host()
-        .ip(&["link", "add", "dummy0", "type", "dummy"])?;
-    site.host().ip(&["link", "set", "dummy0", "up"])?;
-    let config = site.config().set("xdp", "interfaces", "[\"dummy0\"]");
+        .ip(&["link", "add", "bridge0", "type", "bridge"])?;
+    site.host().ip(&["link", "set", "bridge0", "up"])?;
+    let config = site.config().set("xdp", "interfaces", "[\"bridge0\"]");
     let daemon = site.start(&config)?;
     let status = daemon.status()?;
-    assert_eq!(mode_of(&status, "dummy0"), Some(AttachMode::Generic));
+    assert_eq!(mode_of(&status, "bridge0"), Some(AttachMode::Generic));
     assert!(status.warnings.join("\n").contains("GENERIC"), "{status:?}");
     let page = site.nicban(&["status"])?.well()?;
-    assert!(page.contains("!! GENERIC XDP on dummy0"), "{page}");
+    assert!(page.contains("!! GENERIC XDP on bridge0"), "{page}");
     assert!(daemon.log().contains("GENERIC"), "{}", daemon.log());
     daemon.stop()?;
 
     // It is still known for what it is after a restart, and "native" takes no substitute.
     let daemon = site.start(&config)?;
     assert_eq!(
-        mode_of(&daemon.status()?, "dummy0"),
+        mode_of(&daemon.status()?, "bridge0"),
         Some(AttachMode::Generic)
     );
     site.nicban(&["detach"])?.well()?;
@@ -219,7 +242,7 @@ fn without_native_xdp_generic_is_used_and_said_loudly() -> Result<()> {
     let strict = config.set("xdp", "attach", "\"native\"");
     let daemon = site.start(&strict)?;
     site.nicban(&["attach"])?.with_code(1)?;
-    assert_eq!(mode_of(&daemon.status()?, "dummy0"), None);
+    assert_eq!(mode_of(&daemon.status()?, "bridge0"), None);
     daemon.stop()?;
 
     // Generic mode drops as well, where it is asked for.

@@ -74,7 +74,7 @@ fn a_full_map_refuses_and_keeps_what_it_has() -> Result<()> {
         assert_eq!((fill.entries, fill.capacity), (4, 4));
         let page = site.nicban(&["status"])?.well()?;
         assert!(
-            page.contains(&format!("!! map {map} is 100% full")),
+            page.contains(&format!("!! map {map} is 100 % full")),
             "{page}"
         );
 

@@ -74,7 +74,7 @@ fn a_bad_line_gets_an_error_and_harms_nothing() -> Result<()> {
         b"[]",
         b"null",
         b"{\"op\":\"explode\"}",
-        b"{\"op\":\"status\",\"surprise\":1}",
+        b"{\"op\":\"check\",\"holder\":\"sshd\",\"surprise\":1}",
         b"{\"op\":\"unban\",\"address\":7}",
         b"{\"op\":\"unban\",\"address\":\"198.51.100.7\",\"holder\":\"sshd\"",
         b"\xff\xfe\x00",

@@ -217,6 +217,7 @@ impl Engine {
                 let refusal = words::failed(&error);
                 words::refused(refusal.kind, self.with_owner(name, &error))
             })?;
+            self.troubles.clear(&format!("attach {name}"));
             told.push(match mode {
                 AttachMode::Native => format!("{name} in native mode"),
                 AttachMode::Generic => format!("{name} in GENERIC mode, which is slow"),
