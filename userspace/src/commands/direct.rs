@@ -52,8 +52,12 @@ mod with_aws {
     }
 
     fn ledger(config: &Config) -> anyhow::Result<SqliteLedger> {
-        let path = config.daemon.state_dir.join(FILE_NAME);
-        SqliteLedger::open(&path).context("cannot tell which entries are nicban's")
+        let folder = &config.daemon.state_dir;
+        // Where no daemon has run yet.
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make {}", folder.display()))?;
+        SqliteLedger::open(&folder.join(FILE_NAME))
+            .context("cannot tell which entries are nicban's")
     }
 
     pub(in crate::commands) async fn discover(config: &Config) -> anyhow::Result<Discovery> {
