@@ -117,9 +117,8 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
         Ok(self.plan(contenders, &ledger))
     }
 
-    /// Observes, plans, applies, and observes what came of it.
+    /// Plans upon the last observation, applies, and observes what came of it.
     pub async fn round(&mut self, contenders: &Contenders) -> Result<Round, RoundError> {
-        self.observe().await?;
         let ledger = self.ledger.entries()?;
         let plan = self.plan(contenders, &ledger);
         strike_out(&mut self.ledger, &plan.forget)?;
@@ -199,7 +198,8 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
         self.observed.iter().map(|acl| acl.id.as_str())
     }
 
-    async fn observe(&mut self) -> Result<(), CallError> {
+    /// Observes the NACLs, which takes a while when EC2 falters.
+    pub async fn observe(&mut self) -> Result<(), CallError> {
         self.observed = self.caller.describe_by_subnets(&self.subnets).await?;
         Ok(())
     }

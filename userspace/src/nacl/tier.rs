@@ -182,10 +182,16 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Tier<A, C, L> {
 
     /// One round, and what follows from it.
     async fn act(&mut self) -> Option<Response> {
-        let contenders = self.contenders().await?;
-        let response = match self.reconciler.round(&contenders).await {
-            Ok(round) => self.after(round),
-            Err(error) => Some(self.failed(&error)),
+        let response = match self.reconciler.observe().await {
+            Ok(()) => {
+                // After the observation: bans come and go while EC2 falters.
+                let contenders = self.contenders().await?;
+                match self.reconciler.round(&contenders).await {
+                    Ok(round) => self.after(round),
+                    Err(error) => Some(self.failed(&error)),
+                }
+            }
+            Err(error) => Some(self.failed(&error.into())),
         };
         self.show();
         response
