@@ -24,6 +24,10 @@ impl<'a> XdpFrame<'a> {
     }
 
     /// Octets that the linear part does not hold in whole.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the headers are within the first hundred octets"
+    )]
     #[inline(always)]
     fn scattered<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
         let mut octets = [0; N];

@@ -116,9 +116,16 @@ fn a_full_nacl_is_said_to_be_full_and_stays_as_it_was() {
 #[test]
 fn a_lost_reply_leaves_nothing_behind() {
     let site = Site::new("");
-    let lost = FaultRule::times("CreateNetworkAclEntry", 2, Fault::ReplyLost);
-    // The dry run is struck first, and then the call itself.
-    site.cloud.ec2.inject(lost);
+    // The dry run has its ordinary answer; the call itself is made, and not answered.
+    let code = "DryRunOperation".to_owned();
+    for fault in [Fault::Error { code }, Fault::ReplyLost] {
+        let rule = FaultRule::times("CreateNetworkAclEntry", 1, fault);
+        site.cloud.ec2.inject(rule);
+    }
     let said = site.nicban(&["nacl", "test", "--json"]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(failed(&said)[0].0.contains("create"), "{said:?}");
+    assert_eq!(site.cloud.ec2.count("CreateNetworkAclEntry", "lost"), 1);
+    assert_eq!(site.cloud.ec2.count("DeleteNetworkAclEntry", "ok"), 1);
     assert!(site.denied(ACL).is_empty(), "{said:?} {}", site.story());
 }

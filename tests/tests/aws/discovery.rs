@@ -1,6 +1,7 @@
 //! Where the host stands, and what becomes of the tier where that can't be told.
 
 use nicban_protocol::NaclState;
+use nicban_tests::net::{Link, veth};
 use nicban_tests::standin::config::SubnetConfig;
 use nicban_tests::standin::imds::ImdsControl;
 use nicban_tests::standin::metadata::Interface;
@@ -56,11 +57,9 @@ fn interfaces_and_subnets_that_share_a_nacl_find_it_once() {
     let mut site = Site::with(cloud, "");
     for (number, mac) in macs.into_iter().enumerate() {
         let name = format!("ens{}", 6 + number);
-        let add = ["link", "add", &name, "address", mac, "type", "dummy"];
-        site.host.ip(&add).unwrap();
-        site.host.ip(&["link", "set", &name, "up"]).unwrap();
+        let near = Link::with_mac(&site.host, &name, mac);
+        veth(near, Link::new(&site.host, &format!("wire{number}"))).unwrap();
     }
-    // A dummy has no native XDP, but discovery goes by the names alone.
     let config = site.nicban_config();
     let all = config.replace("[\"ens5\"]", "[\"ens5\", \"ens6\", \"ens7\"]");
     site.write_config(&all);

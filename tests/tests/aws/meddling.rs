@@ -114,6 +114,30 @@ fn a_lower_quota_than_configured_is_learnt() {
 }
 
 #[test]
+fn what_ec2_does_not_show_yet_counts_for_the_quota_too() {
+    let mut site = Site::new("");
+    let order = Control::Quota { rules: 15 };
+    site.cloud.ec2.control(order).unwrap();
+    site.start_tier();
+    let delay = std::time::Duration::from_secs(15);
+    site.cloud.ec2.set_visibility_delay(delay);
+    for address in v4(1..=5) {
+        site.ban(&address);
+    }
+    site.wait("five entries", |site| {
+        (site.count(ACL, false) == 5).then_some(())
+    });
+    for address in v4(6..=20) {
+        site.ban(&address);
+    }
+    site.wait_nacl("all slots of the quota are held", |nacl| {
+        nacl.state == NaclState::On && nacl.slots_v4 == 13 && nacl.entries.len() == 13
+    });
+    assert_eq!(site.count(ACL, false), 13);
+    assert_eq!(site.cloud.ec2.count("DeleteNetworkAclEntry", "ok"), 0);
+}
+
+#[test]
 fn another_nacl_of_the_subnet_is_found() {
     let mut site = Site::new("");
     site.start_tier();

@@ -267,7 +267,11 @@ impl Site {
     }
 
     /// Waits for something.
-    pub(crate) fn wait<T>(&mut self, what: &str, mut look: impl FnMut(&mut Self) -> Option<T>) -> T {
+    pub(crate) fn wait<T>(
+        &mut self,
+        what: &str,
+        mut look: impl FnMut(&mut Self) -> Option<T>,
+    ) -> T {
         match wait::until(what, LIMIT, || Ok(look(self))) {
             Ok(found) => found,
             Err(error) => panic!("{error:#}\n{}", self.story()),

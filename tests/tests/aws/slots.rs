@@ -11,8 +11,9 @@ use nicban_tests::standin::throttle::{Rate, Rates};
 
 use crate::site::{ACL, Site, host, v4};
 
-fn unavailable(action: &str) -> FaultRule {
-    let code = "Unavailable".to_owned();
+/// Leaves no doubt whether the change was made.
+fn throttled(action: &str) -> FaultRule {
+    let code = "RequestLimitExceeded".to_owned();
     FaultRule::always(action, Fault::Error { code })
 }
 
@@ -28,7 +29,7 @@ fn the_most_repeated_get_the_slots_of_each_family_apart() {
     cloud.ec2.quota = 21;
     let mut site = Site::with(cloud, "quota = 21\n");
     // So that the first plan sees all of them.
-    site.cloud.ec2.inject(unavailable("DescribeNetworkAcls"));
+    site.cloud.ec2.inject(throttled("DescribeNetworkAcls"));
     site.start();
     for n in 1..=25_u8 {
         let count = u32::from(n);
@@ -156,9 +157,9 @@ fn a_restarted_daemon_adopts_its_entries() {
 fn a_plan_tells_its_steps_and_why() {
     let mut site = Site::new("");
     site.start_tier();
-    site.cloud.ec2.inject(unavailable("CreateNetworkAclEntry"));
+    site.cloud.ec2.inject(throttled("CreateNetworkAclEntry"));
     site.ban_as("198.51.100.1", 3600, 3);
-    site.wait_state(NaclState::Degraded, "Unavailable");
+    site.wait_state(NaclState::Degraded, "RequestLimitExceeded");
     let said = site.nicban(&["nacl", "plan", "--json"]);
     assert_eq!(said.code, Some(0), "{said:?}");
     let plan = said.json();

@@ -163,7 +163,7 @@ impl Change {
 /// A map has no room for another ban; nothing has changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{target} is not banned: all {capacity} places for bans of its kind are taken; raise {}, or lift bans", setting(*.map)
+    "{target} is not banned: all {capacity} places for bans of its kind are taken; raise {} in [xdp], or lift bans", map.key()
 )]
 pub struct Full {
     /// What was to be banned.
@@ -172,14 +172,6 @@ pub struct Full {
     pub map: Map,
     /// Bans that it can hold.
     pub capacity: usize,
-}
-
-/// The key of the configuration that sizes a map.
-const fn setting(map: Map) -> &'static str {
-    match map {
-        Map::HashV4 | Map::HashV6 => "max_bans",
-        Map::TrieV4 | Map::TrieV6 => "max_nets",
-    }
 }
 
 #[cfg(test)]

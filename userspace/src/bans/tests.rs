@@ -208,7 +208,7 @@ fn full_is_refused_by_kind_and_says_so() {
     );
     assert_eq!(
         plan("192.0.2.3").unwrap_err().to_string(),
-        "192.0.2.3 is not banned: all 2 places for bans of its kind are taken; raise max_bans, or lift bans"
+        "192.0.2.3 is not banned: all 2 places for bans of its kind are taken; raise max_bans in [xdp], or lift bans"
     );
     assert!(plan("192.0.2.1").is_ok(), "another holder takes no place");
     assert!(plan("2001:db8::1").is_ok());
@@ -257,6 +257,24 @@ fn unban_all_and_then_a_stop_lifts_all() {
     let stop = bans.plan_stop(&name("sshd"));
     done(&mut bans, stop);
     assert_eq!(drain(&mut bans, 11).len(), 1);
+}
+
+#[test]
+fn a_lift_is_due_at_once_whatever_follows() {
+    let mut bans = bans();
+    ban(&mut bans, hold("sshd", 0, 600), false, 0);
+    ban(&mut bans, hold("nginx", 0, 600), false, 0);
+    let lift = bans.plan_lift(&name("sshd"), 10);
+    assert_eq!(done(&mut bans, lift).outcome, Outcome::Lifted);
+    let stop = bans.plan_stop(&name("sshd"));
+    assert!(done(&mut bans, stop).store.is_empty(), "nothing to forget");
+    assert_eq!(drain(&mut bans, 10)[0].outcome, Outcome::StillHeld);
+    let lift = bans.plan_lift(&name("nginx"), 10);
+    done(&mut bans, lift);
+    assert_eq!(drain(&mut bans, 10)[0].outcome, Outcome::Lifted);
+    assert_eq!(bans.next_deadline(), None);
+    let nobody = bans.plan_lift(&name("nginx"), 10);
+    assert_eq!(nobody.outcome, Outcome::Unchanged);
 }
 
 #[test]

@@ -52,8 +52,12 @@ mod with_aws {
     }
 
     fn ledger(config: &Config) -> anyhow::Result<SqliteLedger> {
-        let path = config.daemon.state_dir.join(FILE_NAME);
-        SqliteLedger::open(&path).context("cannot tell which entries are nicban's")
+        let folder = &config.daemon.state_dir;
+        // Where no daemon has run yet.
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make {}", folder.display()))?;
+        SqliteLedger::open(&folder.join(FILE_NAME))
+            .context("cannot tell which entries are nicban's")
     }
 
     pub(in crate::commands) async fn discover(config: &Config) -> anyhow::Result<Discovery> {
@@ -172,6 +176,9 @@ mod with_aws {
     pub(in crate::commands) async fn release(config: &Config) -> anyhow::Result<Vec<String>> {
         let mut ledger = ledger(config)?;
         let records = ledger.entries()?;
+        if records.is_empty() {
+            return Ok(Vec::new());
+        }
         let found = site::site(config, &Imds::new()).await?;
         let mut caller = site::caller(&config.nacl, &found).await;
         // Also from a NACL that this host's subnets have been taken from since.

@@ -97,25 +97,29 @@ impl Links {
         Ok(replaced)
     }
 
-    /// Attaches to an interface. One that is attached already is left as it is.
+    /// Attaches to an interface. Where [`Attach::Auto`] had to fall back to generic
+    /// mode, what the driver said is returned with it.
     pub fn attach(
         &mut self,
         interface: &str,
         how: Attach,
         keep: Keep,
-    ) -> Result<AttachMode, XdpError> {
-        let mode = match how {
-            Attach::Native => self.attach_in(interface, AttachMode::Native)?,
-            Attach::Generic => self.attach_in(interface, AttachMode::Generic)?,
+    ) -> Result<(AttachMode, Option<XdpError>), XdpError> {
+        let attached = match how {
+            Attach::Native => (self.attach_in(interface, AttachMode::Native)?, None),
+            Attach::Generic => (self.attach_in(interface, AttachMode::Generic)?, None),
             Attach::Auto => match self.attach_in(interface, AttachMode::Native) {
-                Err(XdpError::Refused { .. }) => self.attach_in(interface, AttachMode::Generic)?,
-                other => other?,
+                Err(refused @ XdpError::Refused { .. }) => (
+                    self.attach_in(interface, AttachMode::Generic)?,
+                    Some(refused),
+                ),
+                other => (other?, None),
             },
         };
         if keep == Keep::Pinned {
             self.keep(interface)?;
         }
-        Ok(mode)
+        Ok(attached)
     }
 
     /// Pins an attachment, so that it outlives the daemon.

@@ -38,7 +38,7 @@ pub struct LoadOptions {
     pub pin_dir: PathBuf,
     /// Entries of each of `bans_v4` and `bans_v6`.
     pub max_bans: u32,
-    /// Entries of each of `nets_v4` and `nets_v6`.
+    /// Entries of each of `nets_v4`, `nets_v6`, `allow_v4` and `allow_v6`.
     pub max_nets: u32,
     /// Entries of each of `hits_v4` and `hits_v6`.
     pub max_offenders: u32,
@@ -141,12 +141,14 @@ pub(super) fn program(ebpf: &mut Ebpf) -> Result<&mut Xdp, XdpError> {
 }
 
 /// The sizes that the configuration sets.
-fn capacities(options: &LoadOptions) -> [(&'static str, u32); 6] {
+fn capacities(options: &LoadOptions) -> [(&'static str, u32); 8] {
     [
         (maps::BANS_V4, options.max_bans),
         (maps::BANS_V6, options.max_bans),
         (maps::NETS_V4, options.max_nets),
         (maps::NETS_V6, options.max_nets),
+        (maps::ALLOW_V4, options.max_nets),
+        (maps::ALLOW_V6, options.max_nets),
         (maps::HITS_V4, options.max_offenders),
         (maps::HITS_V6, options.max_offenders),
     ]
