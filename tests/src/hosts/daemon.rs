@@ -1,12 +1,14 @@
 //! The nicban daemon on a host.
 
 use std::fs;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use nicban_protocol::{BanRow, Client, Reply, Request, Status};
+use nix::sys::signal::Signal;
 
 use crate::net::Namespace;
 use crate::process::Process;
@@ -99,6 +101,32 @@ impl Daemon {
         }
     }
 
+    /// An address's ban, if there is one.
+    ///
+    /// # Errors
+    /// It doesn't answer, or answers something else.
+    pub fn ban(&self, address: IpAddr) -> Result<Option<BanRow>> {
+        let request = Request::List {
+            after: None,
+            address: Some(address.to_string()),
+            holder: None,
+        };
+        match self.ask(&request)? {
+            Reply::Bans { bans, .. } => Ok(bans.into_iter().next()),
+            other => bail!("the daemon answered {other:?} when asked for {address}"),
+        }
+    }
+
+    /// Ends it without a warning, as a crash or the OOM killer does.
+    ///
+    /// # Errors
+    /// It has ended already.
+    pub fn kill(&mut self) -> Result<()> {
+        self.process.expect_alive()?;
+        self.process.signal(Signal::SIGKILL)?;
+        self.process.wait(TIMEOUT).map(drop)
+    }
+
     /// What it wrote to its log lately.
     pub fn output(&self) -> String {
         self.process.output()
@@ -112,7 +140,11 @@ impl Daemon {
         self.process.expect_alive()
     }
 
-    fn ask(&self, request: &Request) -> Result<Reply> {
+    /// Asks it something.
+    ///
+    /// # Errors
+    /// It doesn't answer.
+    pub fn ask(&self, request: &Request) -> Result<Reply> {
         Ok(Client::connect(&self.socket, TIMEOUT)?.call(request)?)
     }
 }

@@ -31,6 +31,7 @@ pub struct Fail2banConfig {
 #[derive(Debug)]
 pub struct Fail2ban {
     process: Process,
+    settings: PathBuf,
     socket: PathBuf,
 }
 
@@ -55,7 +56,11 @@ impl Fail2ban {
                 .arg(folder.join("fail2ban.pid"))
                 .arg("start"),
         )?;
-        let mut fail2ban = Self { process, socket };
+        let mut fail2ban = Self {
+            process,
+            settings,
+            socket,
+        };
         wait::until(
             "fail2ban's sshd jail is up",
             Duration::from_secs(30),
@@ -74,10 +79,34 @@ impl Fail2ban {
     pub fn client(&self, arguments: &[&str]) -> Result<String> {
         process::run(
             Command::new("fail2ban-client")
+                .arg("-c")
+                .arg(&self.settings)
                 .arg("-s")
                 .arg(&self.socket)
                 .args(arguments),
         )
+    }
+
+    /// Gives it other jails, as `jail.local` takes them; a reload makes them work.
+    ///
+    /// # Errors
+    /// The file can't be written.
+    pub fn set_jails(&self, jail_local: &str) -> Result<()> {
+        fs::write(self.settings.join("jail.local"), jail_local).context("write fail2ban's jails")
+    }
+
+    /// Stops it as systemd does, and waits until it is gone.
+    ///
+    /// # Errors
+    /// It doesn't end within thirty seconds.
+    pub fn stop(&mut self) -> Result<()> {
+        self.client(&["stop"])?;
+        self.process.wait(Duration::from_secs(30)).map(drop)
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
     }
 
     /// What it wrote to its log lately.

@@ -9,6 +9,7 @@ mod flood;
 mod honest;
 mod intruder;
 mod keys;
+mod session;
 mod sshd;
 
 pub use auth_log::AuthLog;
@@ -20,4 +21,5 @@ pub use flood::Flood;
 pub use honest::{Honest, Served};
 pub use intruder::{Guess, guess};
 pub use keys::Keys;
+pub use session::Session;
 pub use sshd::Sshd;

@@ -1,0 +1,15 @@
+//! Real fail2ban, the shipped action and jail, the real daemon, real sshd, real packets.
+//!
+//! Needs root, fail2ban, sshd, sshpass, nftables and bpftool. Touches no other fail2ban of
+//! the machine.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a real fail2ban lives by the real clock"
+)]
+
+mod intrusion;
+mod jails;
+mod refused;
+mod restart;
+mod scene;
+mod sentence;

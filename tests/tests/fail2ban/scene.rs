@@ -1,0 +1,491 @@
+//! A bastion with the daemon, sshd and fail2ban, and a cable to the outside.
+
+use std::cell::{Ref, RefCell};
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use nicban_protocol::{BanRow, Holder, Reply, Request};
+use nicban_tests::hosts::{
+    Daemon, DaemonConfig, Fail2ban, Fail2banConfig, Flood, Guess, Keys, Session, Sshd, guess,
+};
+use nicban_tests::net::{Arrivals, Link, Namespace, Scratch, arrives, veth};
+use nicban_tests::{process, wait};
+
+/// Who tries to get in.
+pub(crate) const BAD: &str = "198.51.100.7";
+/// Another one.
+pub(crate) const WORSE: &str = "198.51.100.8";
+/// Who does over IPv6.
+pub(crate) const BAD_V6: &str = "2001:db8:bad::7";
+/// In the same /64.
+pub(crate) const NEAR_V6: &str = "2001:db8:bad::8";
+/// In the /64 beside it.
+pub(crate) const BESIDE_V6: &str = "2001:db8:bad:1::7";
+/// Whom the daemon protects.
+pub(crate) const FRIEND: &str = "203.0.113.9";
+
+const HONEST: &str = "203.0.113.200";
+const HONEST_V6: &str = "2001:db8:600d::1";
+const BASTION: &str = "192.0.2.1";
+const BASTION_V6: &str = "2001:db8::1";
+const MAC: &str = "02:00:00:00:00:01";
+const PORT: u16 = 9;
+
+/// What stands in a log before anything happens.
+const FIRST_LINE: &str =
+    "2026-01-01T00:00:00.000000Z bastion sshd[1]: Server listening on 0.0.0.0 port 22.\n";
+
+/// How long fail2ban may take over anything on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Packets/s of each source of constant traffic.
+const RATE: f64 = 500.0;
+
+/// The hosts and what runs on them. Fields drop in this order.
+pub(crate) struct Scene {
+    fail2ban: RefCell<Option<Fail2ban>>,
+    daemon: RefCell<Option<Daemon>>,
+    sshd: Option<Sshd>,
+    keys: Keys,
+    jails: String,
+    outside: Namespace,
+    bastion: Namespace,
+    pins: Scratch,
+    folder: Scratch,
+}
+
+impl Scene {
+    /// The jails `sshd` and `web`, for an hour; `settings` changes them all.
+    pub(crate) fn new(settings: &str) -> Result<Self> {
+        let folder = Scratch::new("fail2ban")?;
+        let mut scene = Self {
+            fail2ban: RefCell::default(),
+            daemon: RefCell::default(),
+            sshd: None,
+            keys: Keys::generate(folder.path(), "visitor")?,
+            jails: String::new(),
+            outside: Namespace::new("outside")?,
+            bastion: Namespace::new("bastion")?,
+            pins: Scratch::pins("fail2ban"),
+            folder,
+        };
+        scene.connect()?;
+        for log in ["auth.log", "web.log"] {
+            fs::write(scene.path(log), FIRST_LINE).context("make a log")?;
+        }
+        scene.jails = scene.jails(settings, "");
+        scene.start_daemon()?;
+        scene.start_fail2ban()?;
+        Ok(scene)
+    }
+
+    fn connect(&self) -> Result<()> {
+        let (outside, bastion) = (&self.outside, &self.bastion);
+        veth(
+            Link::with_mac(bastion, "eth0", MAC),
+            Link::new(outside, "eth0"),
+        )?;
+        for address in [&format!("{BASTION}/24"), &format!("{BASTION_V6}/64")] {
+            bastion.add_address("eth0", address.parse()?)?;
+        }
+        let strangers = [BAD, WORSE, FRIEND, HONEST].map(|address| format!("{address}/32"));
+        let strangers_v6 =
+            [BAD_V6, NEAR_V6, BESIDE_V6, HONEST_V6].map(|address| format!("{address}/128"));
+        let gateways = ["192.0.2.254/24", "2001:db8::fe/64"].map(str::to_owned);
+        for address in gateways.iter().chain(&strangers).chain(&strangers_v6) {
+            outside.add_address("eth0", address.parse()?)?;
+        }
+        bastion.add_route(&["0.0.0.0/0", "via", "192.0.2.254"])?;
+        bastion.add_route(&["::/0", "via", "2001:db8::fe"])?;
+        // A banned source can't even ask for the neighbour: it has to know it, so
+        // that its packets leave at all.
+        for address in [BASTION, BASTION_V6] {
+            outside.ip(&[
+                "neigh",
+                "replace",
+                address,
+                "lladdr",
+                MAC,
+                "dev",
+                "eth0",
+                "nud",
+                "permanent",
+            ])?;
+        }
+        Ok(())
+    }
+
+    /// `jail.local`: settings of all jails, and of `sshd` alone.
+    pub(crate) fn jails(&self, settings: &str, of_sshd: &str) -> String {
+        // fail2ban refuses a setting that stands there twice.
+        let bantime = if settings.contains("bantime =") {
+            ""
+        } else {
+            "bantime = 1h"
+        };
+        format!(
+            "[DEFAULT]\n\
+             backend = polling\n\
+             findtime = 10m\n\
+             maxretry = 2\n\
+             {bantime}\n\
+             {settings}\n\
+             [sshd]\n\
+             backend = polling\n\
+             logpath = {}\n\
+             {of_sshd}\n\
+             [web]\n\
+             enabled = true\n\
+             filter = sshd\n\
+             logpath = {}\n",
+            self.path("auth.log").display(),
+            self.path("web.log").display()
+        )
+    }
+
+    pub(crate) fn start_daemon(&self) -> Result<()> {
+        let socket = self.path("nicban.sock");
+        let config = format!(
+            "[daemon]\nsocket = {socket:?}\nstate_dir = {:?}\n\
+             [xdp]\ninterfaces = [\"eth0\"]\npin_dir = {:?}\nmax_bans = 4096\nmax_nets = 256\n\
+             [nacl]\nenabled = \"off\"\n\
+             [metrics]\nenabled = false\n",
+            self.path("state"),
+            self.pins.path(),
+        );
+        let config = DaemonConfig {
+            program: program("nicban")?,
+            config,
+            socket,
+            environment: Vec::new(),
+        };
+        let daemon = Daemon::start(&self.bastion, self.folder.path(), &config)?;
+        self.daemon.replace(Some(daemon));
+        Ok(())
+    }
+
+    /// As a crash or the OOM killer ends it.
+    pub(crate) fn kill_daemon(&self) -> Result<()> {
+        let mut daemon = self.daemon.take().context("no daemon runs")?;
+        daemon.kill()
+    }
+
+    pub(crate) fn start_fail2ban(&self) -> Result<()> {
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fail2ban");
+        let config = Fail2banConfig {
+            shipped: shipped.canonicalize().context("the shipped files")?,
+            jail_local: self.jails.clone(),
+            action: program("nicban-action")?,
+            socket: self.path("nicban.sock"),
+        };
+        let fail2ban = Fail2ban::start(&self.bastion, self.folder.path(), &config)?;
+        wait::until("the jail web is up", PATIENCE, || {
+            Ok(fail2ban.client(&["status", "web"]).ok())
+        })?;
+        self.fail2ban.replace(Some(fail2ban));
+        Ok(())
+    }
+
+    pub(crate) fn stop_fail2ban(&self) -> Result<()> {
+        let mut fail2ban = self.fail2ban.take().context("no fail2ban runs")?;
+        fail2ban.stop()
+    }
+
+    pub(crate) fn start_sshd(&mut self) -> Result<()> {
+        self.sshd = Some(Sshd::start(&self.bastion, self.folder.path(), &self.keys)?);
+        Ok(())
+    }
+
+    pub(crate) fn daemon(&self) -> Ref<'_, Daemon> {
+        Ref::map(self.daemon.borrow(), |daemon| {
+            daemon.as_ref().expect("a daemon runs")
+        })
+    }
+
+    pub(crate) fn fail2ban(&self) -> Ref<'_, Fail2ban> {
+        Ref::map(self.fail2ban.borrow(), |fail2ban| {
+            fail2ban.as_ref().expect("a fail2ban runs")
+        })
+    }
+
+    pub(crate) fn client(&self, words: &[&str]) -> Result<String> {
+        self.fail2ban().client(words)
+    }
+
+    /// Lets a jail ban an address, and waits until fail2ban has done it.
+    pub(crate) fn ban(&self, jail: &str, address: &str) -> Result<()> {
+        self.client(&["set", jail, "banip", address])?;
+        self.until_held(address, jail).map(drop)
+    }
+
+    /// Waits until the daemon holds an address for a jail.
+    pub(crate) fn until_held(&self, address: &str, jail: &str) -> Result<Holder> {
+        let held = wait::until(&format!("{jail} holds {address}"), PATIENCE, || {
+            self.held(address, jail)
+        });
+        held.with_context(|| format!("fail2ban's log:\n{}", self.fail2ban().output()))
+    }
+
+    /// Waits until a jail's ban of an address lasts for so many seconds at least.
+    pub(crate) fn until_ends_after(
+        &self,
+        address: &str,
+        jail: &str,
+        length: i64,
+    ) -> Result<Holder> {
+        wait::until("the ban is a long one", PATIENCE, || {
+            let long = |held: &Holder| held.until.is_none_or(|end| end - held.since >= length);
+            Ok(self.held(address, jail)?.filter(long))
+        })
+    }
+
+    /// Waits until the daemon doesn't hold an address any more.
+    pub(crate) fn until_free(&self, address: &str) -> Result<()> {
+        wait::until(&format!("{address} is free"), PATIENCE, || {
+            Ok(self.row(address)?.is_none().then_some(()))
+        })
+    }
+
+    /// What the daemon has of an address for a jail.
+    pub(crate) fn held(&self, address: &str, jail: &str) -> Result<Option<Holder>> {
+        let row = self.row(address)?;
+        Ok(row.and_then(|row| row.holders.into_iter().find(|held| held.name == jail)))
+    }
+
+    fn row(&self, address: &str) -> Result<Option<BanRow>> {
+        self.daemon().ban(address.parse()?)
+    }
+
+    /// Expects that packets of a source arrive.
+    pub(crate) fn arrives(&self, source: &str) -> Result<()> {
+        let count = self.volley(source)?;
+        ensure!(count == 3, "{count} of 3 packets of {source} arrived");
+        Ok(())
+    }
+
+    /// Expects that packets of a source don't arrive, while honest ones sent after them do.
+    pub(crate) fn blocked(&self, source: &str) -> Result<()> {
+        let count = self.volley(source)?;
+        ensure!(count == 0, "{count} of 3 packets of {source} arrived");
+        Ok(())
+    }
+
+    fn volley(&self, source: &str) -> Result<u64> {
+        let source: IpAddr = source.parse()?;
+        let honest = if source.is_ipv4() { HONEST } else { HONEST_V6 };
+        let to = self.bastion_at(source)?;
+        arrives(
+            (&self.outside, source, honest.parse()?),
+            (&self.bastion, to),
+            3,
+        )
+    }
+
+    fn bastion_at(&self, source: IpAddr) -> Result<SocketAddr> {
+        let own = if source.is_ipv4() {
+            BASTION
+        } else {
+            BASTION_V6
+        };
+        Ok((own.parse::<IpAddr>()?, PORT).into())
+    }
+
+    /// Constant traffic of banned sources, and a count of what arrives of it.
+    pub(crate) fn under_fire(&self, sources: &[&str]) -> Result<Fire<'_>> {
+        let sources: Vec<IpAddr> = sources
+            .iter()
+            .map(|source| source.parse())
+            .collect::<Result<_, _>>()?;
+        let leaked = Arrivals::new(&self.bastion, "leaked")?;
+        leaked.watch(&sources)?;
+        let flood = Flood::new();
+        for source in sources {
+            flood.add(&self.outside, source, self.bastion_at(source)?, RATE)?;
+        }
+        let fire = Fire { flood, leaked };
+        fire.go_on()?;
+        Ok(fire)
+    }
+
+    /// Guesses passwords from an address until the daemon holds it.
+    pub(crate) fn break_in(&self, from: &str) -> Result<Holder> {
+        let address = from.parse()?;
+        let banned = || matches!(self.row(from), Ok(Some(_)));
+        for attempt in 0..40 {
+            if banned() {
+                break;
+            }
+            match guess(
+                &self.outside,
+                address,
+                self.bastion_at(address)?.ip(),
+                attempt,
+                banned,
+            )? {
+                Guess::Refused | Guess::NoAnswer => {}
+            }
+        }
+        self.until_held(from, "sshd")
+    }
+
+    /// Opens an SSH session by key.
+    pub(crate) fn session(&self, from: &str) -> Result<Session> {
+        let from = from.parse()?;
+        Session::open(&self.outside, &self.keys, from, self.bastion_at(from)?.ip())
+    }
+
+    /// Opens an SSH session of the honest client.
+    pub(crate) fn honest_session(&self, ipv6: bool) -> Result<Session> {
+        self.session(if ipv6 { HONEST_V6 } else { HONEST })
+    }
+
+    /// Tries to log in over SSH under any name. ssh refuses some on its command line, and
+    /// none in its configuration.
+    pub(crate) fn log_in_as(&self, user: &str, from: &str) -> Result<()> {
+        let config = self.path("hostile_ssh_config");
+        fs::write(&config, format!("User \"{}\"\n", user.replace('"', "\\\"")))
+            .context("write ssh's configuration")?;
+        let status = self
+            .outside
+            .command("timeout")
+            .args(["10", "ssh", "-F"])
+            .arg(config)
+            .args(["-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no"])
+            .args(["-o", "UserKnownHostsFile=/dev/null", "-b", from, BASTION])
+            .output()
+            .context("run ssh")?;
+        ensure!(!status.status.success(), "{user} could log in");
+        Ok(())
+    }
+
+    pub(crate) fn allow(&self, network: &str) -> Result<()> {
+        let network = network.to_owned();
+        match self.daemon().ask(&Request::AllowAdd { network })? {
+            Reply::Done { .. } => Ok(()),
+            other => bail!("{other:?}"),
+        }
+    }
+
+    /// Two failed logins of a user, as sshd writes them, in the log of `web`.
+    pub(crate) fn fail_twice(&self, user: &str, from: &str) -> Result<()> {
+        let now = humantime::format_rfc3339_micros(SystemTime::now());
+        let line = format!(
+            "{now} bastion sshd[77]: Failed password for invalid user {user} from {from} port 4000 ssh2\n"
+        );
+        OpenOptions::new()
+            .append(true)
+            .open(self.path("web.log"))
+            .and_then(|mut log| log.write_all(line.repeat(2).as_bytes()))
+            .context("write to the log")
+    }
+
+    /// Waits until fail2ban's log holds a text, and gives its line.
+    pub(crate) fn until_logged(&self, text: &str) -> Result<String> {
+        let found = wait::until(&format!("fail2ban logs {text:?}"), PATIENCE, || {
+            let log = self.fail2ban().output();
+            Ok(log
+                .lines()
+                .find(|line| line.contains(text))
+                .map(str::to_owned))
+        });
+        found.with_context(|| format!("its log:\n{}", self.fail2ban().output()))
+    }
+
+    /// In how many seconds the kernel lets an IPv4 address go by itself; `None` is never.
+    pub(crate) fn kernel_expiry(&self, address: &str) -> Result<Option<i64>> {
+        let text = process::run(
+            std::process::Command::new(process::find_program("bpftool")?)
+                .args(["-j", "map", "dump", "pinned"])
+                .arg(self.pins.path().join("bans_v4")),
+        )?;
+        let octets: Vec<u64> = address
+            .split('.')
+            .map(str::parse)
+            .collect::<Result<_, _>>()?;
+        let entries: Vec<serde_json::Value> =
+            serde_json::from_str(&text).context("bpftool's JSON")?;
+        let hex = |byte: &u64| format!("\"{byte:#04x}\"");
+        let key = format!("[{}]", octets.iter().map(hex).collect::<Vec<_>>().join(","));
+        let entry = entries
+            .iter()
+            .find(|entry| entry["key"].to_string() == key)
+            .with_context(|| format!("{address} is not in {text}"))?;
+        let at = entry["formatted"]["value"]["expires_at"]
+            .as_u64()
+            .with_context(|| format!("no expiry in {entry}"))?;
+        if at == 0 {
+            return Ok(None);
+        }
+        let boot = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME)?;
+        Ok(Some(i64::try_from(at / 1_000_000_000)? - boot.tv_sec()))
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for log in [
+                self.fail2ban.borrow().as_ref().map(Fail2ban::output),
+                self.daemon.borrow().as_ref().map(Daemon::output),
+            ] {
+                eprintln!("--- {}", log.unwrap_or_default());
+            }
+        }
+    }
+}
+
+/// Traffic of banned sources that goes on.
+pub(crate) struct Fire<'a> {
+    flood: Flood,
+    leaked: Arrivals<'a>,
+}
+
+impl Fire<'_> {
+    /// Waits until each source has sent a good many packets more.
+    pub(crate) fn go_on(&self) -> Result<()> {
+        let before = self.flood.sent();
+        wait::until("the traffic goes on", PATIENCE, || {
+            let sent = self.flood.sent();
+            Ok(before
+                .iter()
+                .all(|(source, count)| sent[source] >= count + 100)
+                .then_some(()))
+        })
+    }
+
+    /// Packets that arrived.
+    pub(crate) fn leaked(&self) -> Result<u64> {
+        Ok(self.leaked.counts()?.values().sum())
+    }
+}
+
+/// Seconds since the Unix epoch.
+pub(crate) fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    i64::try_from(since.map_or(0, |since| since.as_secs())).unwrap_or(0)
+}
+
+/// A program of this workspace, beside the running test.
+fn program(name: &str) -> Result<PathBuf> {
+    let own = std::env::current_exe().context("this program's own path")?;
+    // A test lies in target/PROFILE/deps, the programs in target/PROFILE.
+    let path = own
+        .ancestors()
+        .nth(2)
+        .context("this test lies in no folder")?
+        .join(name);
+    ensure!(
+        path.is_file(),
+        "{} is missing; build it first: cargo build -p nicban -p nicban-fail2ban --bins",
+        path.display()
+    );
+    Ok(path)
+}
