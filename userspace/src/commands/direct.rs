@@ -32,7 +32,7 @@ mod with_aws {
     };
 
     /// How long EC2 may take to show a change.
-    const PATIENCE: Duration = Duration::from_secs(60);
+    const PATIENCE: Duration = Duration::from_mins(1);
 
     struct Site {
         found: Found,
@@ -52,11 +52,10 @@ mod with_aws {
     }
 
     fn ledger(config: &Config) -> anyhow::Result<SqliteLedger> {
-        let folder = &config.daemon.state_dir;
-        // Where no daemon has run yet.
-        std::fs::create_dir_all(folder)
-            .with_context(|| format!("cannot make {}", folder.display()))?;
-        SqliteLedger::open(&folder.join(FILE_NAME))
+        let state_dir = &config.daemon.state_dir;
+        std::fs::create_dir_all(state_dir)
+            .with_context(|| format!("cannot make {}", state_dir.display()))?;
+        SqliteLedger::open(&state_dir.join(FILE_NAME))
             .context("cannot tell which entries are nicban's")
     }
 
@@ -176,6 +175,9 @@ mod with_aws {
     pub(in crate::commands) async fn release(config: &Config) -> anyhow::Result<Vec<String>> {
         let mut ledger = ledger(config)?;
         let records = ledger.entries()?;
+        if records.is_empty() {
+            return Ok(Vec::new());
+        }
         let found = site::site(config, &Imds::new()).await?;
         let mut caller = site::caller(&config.nacl, &found).await;
         // Also from a NACL that this host's subnets have been taken from since.

@@ -103,8 +103,16 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
         }
     }
 
-    /// Who holds a slot now, as far as is known.
-    pub fn incumbents(&self) -> BTreeSet<IpNet> {
+    /// Who holds a slot now, as far as is known: before the first observation the
+    /// ledger alone tells.
+    pub fn incumbents(&self) -> Result<BTreeSet<IpNet>, LedgerError> {
+        let mut incumbents = self.seated();
+        let ledger = self.ledger.entries()?;
+        incumbents.extend(ledger.into_iter().map(|entry| entry.rule.network));
+        Ok(incumbents)
+    }
+
+    fn seated(&self) -> BTreeSet<IpNet> {
         let markets = self.market.acls.values();
         markets
             .flat_map(|market| market.incumbents.keys().copied())
@@ -258,9 +266,9 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
                 _ => {}
             }
         }
-        let incumbents = self.incumbents();
+        let seated = self.seated();
         self.reasons
-            .retain(|(_, network), _| incumbents.contains(network));
+            .retain(|(_, network), _| seated.contains(network));
     }
 
     /// EC2 says that a list is full: what stood in it, with what was done to it
