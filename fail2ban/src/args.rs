@@ -31,7 +31,8 @@ Verbs, each with the tags of fail2ban that it takes, in this order:
 
 All that follows the verb is taken as it stands and never as an option.
 <family> changes nothing: it makes the commands of fail2ban differ by family.
-A flush that a jail's own thread of fail2ban asks for is sent as a stop.
+A flush that a jail's own thread of fail2ban asks for is sent as a stop; one
+that fail2ban's main thread asks for takes effect at once.
 
 Options:
       --socket PATH      the daemon's socket [/run/nicban/nicban.sock]

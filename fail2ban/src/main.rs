@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use args::{Call, HELP, Invocation};
 use nicban_protocol::{Reply, Request};
+use origin::Starter;
 
 /// The daemon refused.
 const REFUSED: u8 = 1;
@@ -28,12 +29,15 @@ fn main() -> ExitCode {
     }
 }
 
-/// What fail2ban means: a flush by the thread of a jail is the beginning of the jail's stop.
+/// What fail2ban means by a flush: its thread tells.
 fn meant(mut call: Call) -> Call {
-    call.request = match call.request {
-        Request::Flush { holder } if origin::is_jail_thread() => Request::Stop { holder },
-        request => request,
-    };
+    if let Request::Flush { holder } = call.request {
+        call.request = match origin::starter() {
+            Starter::Jail => Request::Stop { holder },
+            Starter::Server => Request::Lift { holder },
+            Starter::Unknown => Request::Flush { holder },
+        };
+    }
     call
 }
 
@@ -83,6 +87,7 @@ impl fmt::Display for Subject<'_> {
                 )
             }
             Request::Flush { holder } => write!(f, "flush {holder}"),
+            Request::Lift { holder } => write!(f, "flush {holder} at once"),
             Request::Start { holder } => write!(f, "start {holder}"),
             Request::Stop { holder } => write!(f, "stop {holder}"),
             Request::Check { holder } => write!(f, "check {holder}"),

@@ -23,6 +23,12 @@ pub enum Request {
         /// The jail.
         holder: String,
     },
+    /// End all of a holder's bans at once, whatever follows (`actionflush` by fail2ban's main
+    /// thread: `unban --all`, or a jail that goes on without the action).
+    Lift {
+        /// The jail.
+        holder: String,
+    },
     /// A jail starts (`actionstart`).
     Start {
         /// The jail.

@@ -97,6 +97,7 @@ impl Request {
                 validate_some_holder(holder.as_deref())
             }
             Self::Flush { holder }
+            | Self::Lift { holder }
             | Self::Start { holder }
             | Self::Stop { holder }
             | Self::Check { holder } => validate_holder(holder),

@@ -47,8 +47,8 @@ fn stop() -> Request {
     }
 }
 
-fn flush() -> Request {
-    Request::Flush {
+fn lift() -> Request {
+    Request::Lift {
         holder: "probe".into(),
     }
 }
@@ -116,7 +116,7 @@ fn permanent_bans() {
 }
 
 #[test]
-fn unban_all_flushes_every_time() {
+fn unban_all_lifts_every_time() {
     let (fail2ban, mut daemon) = scene("");
     // One flush for each family that has bans. fail2ban would leave out the second and the
     // third round if the commands of the two families were the same.
@@ -124,7 +124,7 @@ fn unban_all_flushes_every_time() {
         fail2ban.attack("probe", banned);
         settled_bans(&fail2ban, &mut daemon, banned.len());
         fail2ban.client(&["unban", "--all"]);
-        assert_eq!(daemon.take(), vec![flush(); flushes], "{banned:?}");
+        assert_eq!(daemon.take(), vec![lift(); flushes], "{banned:?}");
     }
     fail2ban.client(&["unban", "--all"]);
     assert_eq!(daemon.take(), []);
@@ -140,7 +140,7 @@ fn a_reload_asks_nothing() {
     assert_eq!(daemon.take(), []);
     // The reload has not forgotten what there is to flush.
     fail2ban.client(&["reload", "--unban", "probe"]);
-    assert_eq!(daemon.take(), [flush(), flush()]);
+    assert_eq!(daemon.take(), [lift(), lift()]);
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn a_server_that_restarts_lifts_nothing() {
     );
     // `unban --all` means restored bans too.
     fail2ban.client(&["unban", "--all"]);
-    assert_eq!(daemon.take(), [flush(), flush()]);
+    assert_eq!(daemon.take(), [lift(), lift()]);
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn a_jail_without_the_action_lifts_its_bans() {
     settled_bans(&fail2ban, &mut daemon, 1);
     fail2ban.set_jails(&[("probe", "action =")]);
     fail2ban.client(&["reload"]);
-    assert_eq!(daemon.take(), [flush(), stop(), stop()]);
+    assert_eq!(daemon.take(), [lift(), stop(), stop()]);
 }
 
 #[test]

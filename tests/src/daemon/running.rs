@@ -294,10 +294,10 @@ impl Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         // One that was stopped or killed has been waited for already.
-        if let Ok(None) = self.child.try_wait() {
-            if let Err(error) = self.child.kill().and_then(|()| self.child.wait()) {
-                eprintln!("end the daemon: {error}");
-            }
+        if let Ok(None) = self.child.try_wait()
+            && let Err(error) = self.child.kill().and_then(|()| self.child.wait())
+        {
+            eprintln!("end the daemon: {error}");
         }
         if thread::panicking() {
             eprintln!("--- the daemon's log ---\n{}", self.log());

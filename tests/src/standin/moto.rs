@@ -73,7 +73,7 @@ fn failed(what: impl Into<String>) -> impl FnOnce(io::Error) -> MotoError {
 }
 
 impl Moto {
-    /// Fetches it, where that is still to be done. A network namespace can't reach PyPI.
+    /// Fetches it, where that is still to be done. A network namespace can't reach `PyPI`.
     pub fn install() -> Result<(), MotoError> {
         install().map(drop)
     }

@@ -74,6 +74,11 @@ pub(super) enum JailEditKind {
         /// When it takes effect.
         due: i64,
     },
+    /// It asked for a flush that no stop is to claim.
+    Lift {
+        /// When.
+        at: i64,
+    },
     /// The flush that was due is carried out.
     Flushed,
     /// It stopped.
@@ -114,6 +119,17 @@ impl JailEdit {
                     due,
                     spared: BTreeSet::new(),
                 });
+            }
+            JailEditKind::Lift { at } => {
+                // It spares nothing, and so covers every flush before it.
+                *jail = Jail {
+                    settled: Some(Flush {
+                        due: at,
+                        spared: BTreeSet::new(),
+                    }),
+                    pending: None,
+                    stopped: jail.stopped,
+                };
             }
             JailEditKind::Flushed => {
                 if jail.settled.take().is_none() {

@@ -43,6 +43,7 @@ enum Op {
         holder: Option<usize>,
     },
     Flush(usize),
+    Lift(usize),
     Stop(usize),
     Start(usize),
     Restart,
@@ -82,6 +83,7 @@ fn op() -> impl Strategy<Value = Op> {
         8 => ban,
         3 => unban,
         2 => (0..HOLDERS.len()).prop_map(Op::Flush),
+        1 => (0..HOLDERS.len()).prop_map(Op::Lift),
         1 => (0..HOLDERS.len()).prop_map(Op::Stop),
         1 => (0..HOLDERS.len()).prop_map(Op::Start),
         1 => Just(Op::Restart),
@@ -199,6 +201,17 @@ impl Model {
             settled: false,
             covers,
         });
+    }
+
+    fn lift(&mut self, holder: usize, now: i64) {
+        self.flush(holder, now);
+        for flush in self
+            .flushes
+            .iter_mut()
+            .filter(|flush| flush.holder == holder)
+        {
+            flush.settled = true;
+        }
     }
 
     fn stop(&mut self, holder: usize) {
@@ -456,6 +469,10 @@ fn run(steps: &[Step]) {
                         .bans
                         .plan_flush(&HOLDERS[holder].into(), WINDOW, now),
                 )
+            }
+            Op::Lift(holder) => {
+                after.lift(holder, now);
+                Some(subject.bans.plan_lift(&HOLDERS[holder].into(), now))
             }
             Op::Stop(holder) => {
                 after.stop(holder);

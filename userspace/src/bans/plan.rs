@@ -192,6 +192,23 @@ impl Bans {
         jail_change(Outcome::Held, vec![put], Some(edit))
     }
 
+    /// A jail's bans are lifted at once, whatever follows. What it bans afterwards stays.
+    #[must_use = "a plan changes nothing until it is committed"]
+    pub fn plan_lift(&self, holder: &Arc<str>, now: i64) -> Change {
+        if self.names.find(holder).is_none() {
+            return jail_change(Outcome::Unchanged, Vec::new(), None);
+        }
+        let put = StoreChange::PutFlush {
+            holder: Arc::clone(holder),
+            at: now,
+        };
+        let edit = JailEdit {
+            holder: Arc::clone(holder),
+            kind: JailEditKind::Lift { at: now },
+        };
+        jail_change(Outcome::Lifted, vec![put], Some(edit))
+    }
+
     /// A jail stops. A flush just before was part of that: its bans stay in force,
     /// until each one's own end.
     #[must_use = "a plan changes nothing until it is committed"]

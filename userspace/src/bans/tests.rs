@@ -260,6 +260,24 @@ fn unban_all_and_then_a_stop_lifts_all() {
 }
 
 #[test]
+fn a_lift_is_due_at_once_whatever_follows() {
+    let mut bans = bans();
+    ban(&mut bans, hold("sshd", 0, 600), false, 0);
+    ban(&mut bans, hold("nginx", 0, 600), false, 0);
+    let lift = bans.plan_lift(&name("sshd"), 10);
+    assert_eq!(done(&mut bans, lift).outcome, Outcome::Lifted);
+    let stop = bans.plan_stop(&name("sshd"));
+    assert!(done(&mut bans, stop).store.is_empty(), "nothing to forget");
+    assert_eq!(drain(&mut bans, 10)[0].outcome, Outcome::StillHeld);
+    let lift = bans.plan_lift(&name("nginx"), 10);
+    done(&mut bans, lift);
+    assert_eq!(drain(&mut bans, 10)[0].outcome, Outcome::Lifted);
+    assert_eq!(bans.next_deadline(), None);
+    let nobody = bans.plan_lift(&name("nginx"), 10);
+    assert_eq!(nobody.outcome, Outcome::Unchanged);
+}
+
+#[test]
 fn a_ban_after_the_flush_outlives_it() {
     let mut bans = bans();
     ban(&mut bans, hold("sshd", 0, 600), false, 0);

@@ -52,10 +52,11 @@ mod with_aws {
     }
 
     fn ledger(config: &Config) -> anyhow::Result<SqliteLedger> {
-        let state_dir = &config.daemon.state_dir;
-        std::fs::create_dir_all(state_dir)
-            .with_context(|| format!("cannot make {}", state_dir.display()))?;
-        SqliteLedger::open(&state_dir.join(FILE_NAME))
+        let folder = &config.daemon.state_dir;
+        // Where no daemon has run yet.
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make {}", folder.display()))?;
+        SqliteLedger::open(&folder.join(FILE_NAME))
             .context("cannot tell which entries are nicban's")
     }
 

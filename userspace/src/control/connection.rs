@@ -63,10 +63,7 @@ pub(super) async fn serve(
 }
 
 /// Waits for a peer, for as long as nobody else waits for its place, within bounds.
-async fn patiently<T>(
-    crowd: &Notify,
-    work: impl Future<Output = io::Result<T>>,
-) -> io::Result<T> {
+async fn patiently<T>(crowd: &Notify, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     tokio::pin!(work);
     if let Ok(done) = timeout(COURTESY, &mut work).await {
         return done;

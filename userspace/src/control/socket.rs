@@ -12,7 +12,11 @@ use std::{
 };
 
 use thiserror::Error;
-use tokio::{net::UnixListener, sync::{Notify, Semaphore}, task::JoinSet};
+use tokio::{
+    net::UnixListener,
+    sync::{Notify, Semaphore},
+    task::JoinSet,
+};
 use tracing::{debug, warn};
 
 use super::{Access, Dispatch, connection};
@@ -155,12 +159,8 @@ pub async fn serve(
                 let crowd = Arc::clone(&crowd);
                 let stopping = stopping.clone();
                 connections.spawn(async move {
-<<<<<<< HEAD
-                    if let Err(error) = connection::serve(stream, &access, &dispatch, &crowd, stopping).await
-=======
                     if let Err(error) =
-                        connection::serve(stream, &access, &dispatch, stopping).await
->>>>>>> main
+                        connection::serve(stream, &access, &dispatch, &crowd, stopping).await
                     {
                         debug!(%error, "a connection ended early");
                     }

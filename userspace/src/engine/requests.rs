@@ -52,6 +52,10 @@ impl Engine {
                 let change = self.bans.plan_flush(&holder, window, now.seconds());
                 self.carry_out(change, now, batch).map(words::done)
             }
+            Request::Lift { holder } => {
+                let change = self.bans.plan_lift(&Arc::from(holder), now.seconds());
+                self.carry_out(change, now, batch).map(words::done)
+            }
             Request::Start { holder } => {
                 let change = self.bans.plan_start(&Arc::from(holder));
                 self.carry_out(change, now, batch).map(words::done)

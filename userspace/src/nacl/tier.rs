@@ -192,21 +192,23 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Tier<A, C, L> {
 
     /// One round, and what follows from it.
     async fn act(&mut self) -> Option<Response> {
-        let round = match self.reconciler.observe().await {
-            // After the observation: bans come and go while EC2 falters.
-            Ok(()) => match self.contenders().await {
-                Ok(Some(contenders)) => self.reconciler.round(&contenders).await,
-                Ok(None) => return None,
-                Err(error) => Err(error.into()),
-            },
-            Err(error) => Err(error.into()),
-        };
-        let response = match round {
-            Ok(round) => self.after(round),
+        let response = match self.observe_and_plan().await {
+            Ok(Some(round)) => self.after(round),
+            Ok(None) => return None,
             Err(error) => Some(self.failed(&error)),
         };
         self.show();
         response
+    }
+
+    /// Observes, then asks who is banned: bans come and go while EC2 falters.
+    /// `None` when the engine has ended.
+    async fn observe_and_plan(&mut self) -> Result<Option<Round>, RoundError> {
+        self.reconciler.observe().await?;
+        match self.contenders().await? {
+            Some(contenders) => Ok(Some(self.reconciler.round(&contenders).await?)),
+            None => Ok(None),
+        }
     }
 
     fn after(&mut self, round: Round) -> Option<Response> {
