@@ -40,8 +40,8 @@ pub(super) async fn serve(
         });
         // Heard out first: a peer that finds the socket closed when it writes would
         // not read why.
-        if let Ok(ready) = timeout(COURTESY, stream.readable()).await {
-            ready?;
+        if let Ok(read) = timeout(COURTESY, stream.read(&mut [0; 4096])).await {
+            read?;
         }
         return send(&mut stream, crowd, &refusal).await;
     }
