@@ -114,7 +114,7 @@ do_uninstall() {
         systemctl disable --now nicban.socket nicban.service || true
     fi
     if [ $release = yes ] && [ -e "$state/nicban.db" ]; then
-        "$bin/nicban" nacl release --direct || die "nicban's entries may still stand in a NACL, and $state/nicban.db is the only record of which are its own; run this again when AWS answers, or with --keep-nacl where there never was a NACL"
+        "$bin/nicban" nacl release --direct || die "nicban's entries may still stand in a NACL, and $state/nicban.db is the only record of which are its own; run this again when AWS answers, or with --keep-nacl to leave them in"
     fi
     "$bin/nicban" detach --direct
     if [ -d "$pins" ]; then

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use nicban_protocol::AttachMode;
 
 use super::options::Options;
 use super::story::Story;
@@ -91,7 +92,14 @@ impl Services {
         let attached = status
             .attachments
             .iter()
-            .map(|attachment| format!("{} ({:?})", attachment.interface, attachment.mode))
+            .map(|attachment| {
+                let mode = match attachment.mode {
+                    Some(AttachMode::Native) => "native XDP",
+                    Some(AttachMode::Generic) => "generic XDP",
+                    None => "not attached",
+                };
+                format!("{} ({mode})", attachment.interface)
+            })
             .collect::<Vec<_>>()
             .join(", ");
         let fail2ban = self.fail2ban.client(&["version"])?;
