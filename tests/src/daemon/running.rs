@@ -253,7 +253,7 @@ impl Daemon {
         client.call(&Request::Check {
             holder: "test".to_owned(),
         })?;
-        match client.call(&Request::Status)? {
+        match client.call(&Request::Status {})? {
             Reply::Status(status) => Ok(*status),
             other => bail!("the status is {other:?}"),
         }
