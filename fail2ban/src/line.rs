@@ -206,7 +206,7 @@ mod tests {
             any::<(String, Option<String>)>()
                 .prop_map(|(address, holder)| Request::Unban { address, holder }),
             any::<String>().prop_map(|holder| Request::Stop { holder }),
-            Just(Request::Status),
+            Just(Request::Status {}),
         ]
     }
 

@@ -28,14 +28,14 @@ pub enum Reply {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         next: Option<String>,
     },
-    /// [`crate::Request::Status`].
+    /// [`crate::Request::Status {}`].
     Status(Box<Status>),
-    /// [`crate::Request::AllowList`].
+    /// [`crate::Request::AllowList {}`].
     Allowed {
         /// The list, in the order of the networks.
         allowed: Vec<Allowed>,
     },
-    /// [`crate::Request::NaclPlan`].
+    /// [`crate::Request::NaclPlan {}`].
     NaclPlan {
         /// The tier as it is.
         status: NaclStatus,

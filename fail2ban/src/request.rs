@@ -3,6 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 /// One request, one line.
+///
+/// Requests without values are written as empty structs: for unit variants serde
+/// does not notice unknown fields.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
@@ -57,7 +60,7 @@ pub enum Request {
         holder: Option<String>,
     },
     /// The daemon's state at a glance.
-    Status,
+    Status {},
     /// Never drop a network, whatever bans it.
     AllowAdd {
         /// Address or network.
@@ -69,7 +72,7 @@ pub enum Request {
         network: String,
     },
     /// The allow list.
-    AllowList,
+    AllowList {},
     /// Count would-be drops and pass, or drop.
     SetMode {
         /// The mode from now on, also after a restart.
@@ -80,7 +83,7 @@ pub enum Request {
         /// The interface's name; `None` for those of the configuration.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         interface: Option<String>,
-        /// Detach again after so many seconds unless [`Request::Confirm`] comes.
+        /// Detach again after so many seconds unless [`Request::Confirm {}`] comes.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         confirm_s: Option<u64>,
         /// The peer of the SSH session that asks, to be allowed for a while.
@@ -88,7 +91,7 @@ pub enum Request {
         ssh_peer: Option<String>,
     },
     /// Keep what an [`Request::Attach`] with a deadline attached.
-    Confirm,
+    Confirm {},
     /// Detach the program; the bans stay in the store and in the maps.
     Detach {
         /// The interface's name; `None` for all.
@@ -96,9 +99,9 @@ pub enum Request {
         interface: Option<String>,
     },
     /// What the NACL tier sees and would do next.
-    NaclPlan,
+    NaclPlan {},
     /// Take out every NACL entry that nicban put in, and put in no more.
-    NaclRelease,
+    NaclRelease {},
 }
 
 /// A ban as fail2ban's tags tell it.
@@ -135,4 +138,29 @@ pub enum Mode {
     Observe,
     /// Drop it.
     Enforce,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Request;
+
+    #[test]
+    fn a_field_that_no_request_has_is_refused_in_each() {
+        for op in [
+            "status",
+            "confirm",
+            "allow_list",
+            "nacl_plan",
+            "nacl_release",
+            "detach",
+        ] {
+            let bare = format!(r#"{{"op":"{op}"}}"#);
+            assert!(serde_json::from_str::<Request>(&bare).is_ok(), "{op}");
+            let more = format!(r#"{{"op":"{op}","surprise":1}}"#);
+            let error = serde_json::from_str::<Request>(&more)
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains("unknown field `surprise`"), "{op}: {error}");
+        }
+    }
 }

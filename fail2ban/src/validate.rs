@@ -126,12 +126,12 @@ impl Request {
                 validate_some_interface(interface.as_deref())
             }
             Self::Detach { interface } => validate_some_interface(interface.as_deref()),
-            Self::Status
-            | Self::AllowList
+            Self::Status {}
+            | Self::AllowList {}
             | Self::SetMode { .. }
-            | Self::Confirm
-            | Self::NaclPlan
-            | Self::NaclRelease => Ok(()),
+            | Self::Confirm {}
+            | Self::NaclPlan {}
+            | Self::NaclRelease {} => Ok(()),
         }
     }
 }

@@ -69,7 +69,7 @@ impl Daemon {
     /// # Errors
     /// It doesn't answer, or answers something else.
     pub fn status(&self) -> Result<Status> {
-        match self.ask(&Request::Status)? {
+        match self.ask(&Request::Status {})? {
             Reply::Status(status) => Ok(*status),
             other => bail!("the daemon answered {other:?} when asked for its status"),
         }

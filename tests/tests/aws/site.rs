@@ -260,7 +260,7 @@ impl Site {
 
     /// The daemon's state.
     pub(crate) fn status(&self) -> Status {
-        match self.ask(&Request::Status) {
+        match self.ask(&Request::Status {}) {
             Reply::Status(status) => *status,
             other => panic!("{other:?}"),
         }

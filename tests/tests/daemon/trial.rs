@@ -44,7 +44,7 @@ fn unconfirmed_it_is_rolled_back() -> Result<()> {
         status.attachments[0].mode.is_none()
     })?;
     wire.arrives(OFFENDER)?;
-    let refusal = daemon.refuses(&Request::Confirm)?;
+    let refusal = daemon.refuses(&Request::Confirm {})?;
     assert_eq!(refusal.kind, RefusalKind::NotFound);
     daemon.kill()?;
     let _daemon = site.start(&site.config())?;

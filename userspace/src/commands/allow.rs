@@ -46,7 +46,7 @@ pub(super) fn run(globals: &Globals, command: Command) -> Result<(), Failure> {
             let verb = "is no longer allowed; a ban on it takes effect again";
             output::text(&said(&network, verb, link.done(&request)?))
         }
-        Command::List { json } => match link.call(&Request::AllowList)? {
+        Command::List { json } => match link.call(&Request::AllowList {})? {
             Reply::Allowed { allowed } if json => output::json(&allowed),
             Reply::Allowed { allowed } => {
                 output::text(&render::allow::list(&allowed, output::now()))

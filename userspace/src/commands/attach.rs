@@ -70,7 +70,7 @@ fn ask_to_confirm(link: &Link, window: Duration) -> Result<(), Failure> {
     ))?;
     match confirm::wait(link, window)? {
         Verdict::Confirmed => {
-            link.done(&Request::Confirm)?;
+            link.done(&Request::Confirm {})?;
             output::text("confirmed: it stays attached\n")
         }
         Verdict::ConfirmedElsewhere => output::text("confirmed in another session\n"),
@@ -87,7 +87,7 @@ fn ask_to_confirm(link: &Link, window: Duration) -> Result<(), Failure> {
 }
 
 pub(super) fn confirm(globals: &Globals) -> Result<(), Failure> {
-    let (outcome, note) = Link::new(globals)?.done(&Request::Confirm)?;
+    let (outcome, note) = Link::new(globals)?.done(&Request::Confirm {})?;
     output::text(match outcome {
         Outcome::Unchanged => "nothing waits for a confirmation\n",
         _ => "confirmed: it stays attached\n",

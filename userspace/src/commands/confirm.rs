@@ -57,7 +57,7 @@ fn wait_for(
             Err(RecvTimeoutError::Disconnected) => return Ok(Verdict::Unattended),
             Err(RecvTimeoutError::Timeout) => {}
         }
-        let reply = link.call(&Request::Status).map_err(lost)?;
+        let reply = link.call(&Request::Status {}).map_err(lost)?;
         let Reply::Status(status) = reply else {
             return Err(unexpected(&reply));
         };

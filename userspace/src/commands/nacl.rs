@@ -135,7 +135,7 @@ pub(super) fn run(globals: &Globals, command: &Command) -> Result<(), Failure> {
 
 fn plan(globals: &Globals, print: Print) -> Result<(), Failure> {
     let link = Link::new(globals)?.patient(TIMEOUT);
-    match link.call(&Request::NaclPlan)? {
+    match link.call(&Request::NaclPlan {})? {
         reply @ Reply::NaclPlan { .. } if print.json => output::json(&reply),
         Reply::NaclPlan { status, steps } => {
             output::text(&render::nacl::plan(&status, &steps, output::now()))
@@ -175,7 +175,7 @@ fn test(globals: &Globals, print: Print) -> Result<(), Failure> {
 fn release(globals: &Globals, args: Release) -> Result<(), Failure> {
     if !args.direct {
         let link = Link::new(globals)?.impatient(TIMEOUT);
-        match link.ask(&Request::NaclRelease) {
+        match link.ask(&Request::NaclRelease {}) {
             Ok(reply) => {
                 accepted(reply)?;
                 return output::text("released: none of nicban's entries is left in a NACL\n");

@@ -15,7 +15,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(globals: &Globals, args: &Args) -> Result<(), Failure> {
-    match Link::new(globals)?.call(&Request::Status)? {
+    match Link::new(globals)?.call(&Request::Status {})? {
         Reply::Status(status) if args.json => output::json(&status),
         Reply::Status(status) => output::text(&render::status::page(&status, output::now())),
         other => Err(unexpected(&other)),

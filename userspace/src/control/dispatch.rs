@@ -26,12 +26,12 @@ impl Dispatch {
     /// Serves one request.
     pub async fn serve(&self, request: Request) -> Reply {
         match request {
-            Request::Status => Reply::Status(Box::new(status(
+            Request::Status {} => Reply::Status(Box::new(status(
                 &self.engine.snapshot(),
                 self.nacl.status(),
             ))),
-            Request::NaclPlan => self.nacl.plan().await,
-            Request::NaclRelease => self.nacl.release().await,
+            Request::NaclPlan {} => self.nacl.plan().await,
+            Request::NaclRelease {} => self.nacl.release().await,
             Request::List { .. } => match self.engine.call(request).await {
                 Reply::Bans { mut bans, next } => {
                     mark(&mut bans, &self.nacl.status());

@@ -20,6 +20,20 @@ pub(super) struct Batch {
     answers: Vec<Answer>,
 }
 
+/// Answers that are due.
+#[must_use = "somebody waits for them"]
+pub(super) struct Answers(Vec<Answer>);
+
+impl Answers {
+    /// Gives them.
+    pub(super) fn give(self) {
+        for answer in self.0 {
+            // Who hung up meanwhile has no use for it.
+            drop(answer.to.send(answer.reply));
+        }
+    }
+}
+
 struct Answer {
     to: oneshot::Sender<Reply>,
     reply: Reply,
@@ -74,8 +88,8 @@ impl Engine {
         }
     }
 
-    /// Stores what the batch did and answers everyone; or takes it all back.
-    pub(super) fn settle(&mut self, mut batch: Batch, now: Now) {
+    /// Stores what the batch did, or takes it all back; the answers are true now.
+    pub(super) fn settle(&mut self, mut batch: Batch, now: Now) -> Answers {
         let stored = if batch.store.is_empty() {
             Ok(Vec::new())
         } else {
@@ -96,10 +110,7 @@ impl Engine {
                 });
             }
         }
-        for answer in batch.answers {
-            // Who hung up meanwhile has no use for the answer.
-            drop(answer.to.send(answer.reply));
-        }
+        Answers(batch.answers)
     }
 
     fn take_back(&mut self, undo: Vec<Undo>, now: Now) {

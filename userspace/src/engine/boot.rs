@@ -115,7 +115,7 @@ impl Engine {
         self.tables.set_mode(self.mode)?;
         let mut batch = Batch::default();
         self.serve_deadlines(now, &mut batch);
-        self.settle(batch, now);
+        self.settle(batch, now).give();
         info!(bans = self.bans.len(), "bans are in force");
         Ok(())
     }

@@ -118,13 +118,15 @@ impl Engine {
         }
         // Requests come first: one may be the stop that a flush waits for.
         self.serve_deadlines(now, &mut batch);
-        self.settle(batch, now);
+        let answers = self.settle(batch, now);
         if tick {
             self.count(now);
             if let Some(log) = &mut self.program_log {
                 log.flush();
             }
         }
+        // Before the answers, so that who has one sees its effect.
         self.publish(now);
+        answers.give();
     }
 }

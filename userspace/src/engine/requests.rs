@@ -72,7 +72,7 @@ impl Engine {
             } => self.list(after.as_deref(), address.as_deref(), holder.as_deref()),
             Request::AllowAdd { network } => self.allow_add(&network, now),
             Request::AllowRemove { network } => self.allow_remove(&network),
-            Request::AllowList => Ok(Reply::Allowed {
+            Request::AllowList {} => Ok(Reply::Allowed {
                 allowed: self.allow.iter().map(allowed).collect(),
             }),
             Request::SetMode { mode } => self.set_mode(mode),
@@ -81,12 +81,14 @@ impl Engine {
                 confirm_s,
                 ssh_peer,
             } => self.attach(interface.as_deref(), confirm_s, ssh_peer.as_deref(), now),
-            Request::Confirm => self.confirm(),
+            Request::Confirm {} => self.confirm(),
             Request::Detach { interface } => self.detach(interface.as_deref()),
-            Request::Status | Request::NaclPlan | Request::NaclRelease => Err(words::refused(
-                RefusalKind::Failed,
-                "the engine does not serve this request",
-            )),
+            Request::Status {} | Request::NaclPlan {} | Request::NaclRelease {} => {
+                Err(words::refused(
+                    RefusalKind::Failed,
+                    "the engine does not serve this request",
+                ))
+            }
         }
     }
 

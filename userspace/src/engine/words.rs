@@ -65,8 +65,8 @@ pub(super) fn failed(error: &XdpError) -> Refusal {
 /// 0 = never.
 pub(super) fn expiry(until: Until, now: Now, grace: Duration) -> u64 {
     let Until::At(end) = until else { return 0 };
-    let left = end.saturating_sub(now.seconds());
-    let left = Duration::from_secs(u64::try_from(left).unwrap_or(0));
+    let end = Duration::from_secs(u64::try_from(end).unwrap_or(0));
+    let left = end.saturating_sub(now.wall);
     let at = now.boot.saturating_add(left).saturating_add(grace);
     // A ban that outlasts 584 years of uptime may as well be permanent.
     u64::try_from(at.as_nanos()).unwrap_or(0)

@@ -38,7 +38,7 @@ pub struct LoadOptions {
     pub pin_dir: PathBuf,
     /// Entries of each of `bans_v4` and `bans_v6`.
     pub max_bans: u32,
-    /// Entries of each of `nets_v4`, `nets_v6`, `allow_v4` and `allow_v6`.
+    /// Entries of each of `nets_v4` and `nets_v6`, and as many networks that are allowed.
     pub max_nets: u32,
     /// Entries of each of `hits_v4` and `hits_v6`.
     pub max_offenders: u32,
@@ -140,6 +140,10 @@ pub(super) fn program(ebpf: &mut Ebpf) -> Result<&mut Xdp, XdpError> {
         })
 }
 
+/// Room in the allow maps for what the host itself needs, on top of what is asked
+/// for: its addresses, its gateways, the special networks.
+const HOST_NETWORKS: u32 = 1024;
+
 /// The sizes that the configuration sets.
 fn capacities(options: &LoadOptions) -> [(&'static str, u32); 8] {
     [
@@ -147,8 +151,14 @@ fn capacities(options: &LoadOptions) -> [(&'static str, u32); 8] {
         (maps::BANS_V6, options.max_bans),
         (maps::NETS_V4, options.max_nets),
         (maps::NETS_V6, options.max_nets),
-        (maps::ALLOW_V4, options.max_nets),
-        (maps::ALLOW_V6, options.max_nets),
+        (
+            maps::ALLOW_V4,
+            options.max_nets.saturating_add(HOST_NETWORKS),
+        ),
+        (
+            maps::ALLOW_V6,
+            options.max_nets.saturating_add(HOST_NETWORKS),
+        ),
         (maps::HITS_V4, options.max_offenders),
         (maps::HITS_V6, options.max_offenders),
     ]
