@@ -5,9 +5,14 @@
 #![no_std]
 #![no_main]
 #![expect(
+    clippy::inline_always,
+    reason = "a BPF program has 512 bytes of stack, and each call costs"
+)]
+#![expect(
+    clippy::needless_pass_by_value,
     missing_docs,
     unreachable_pub,
-    reason = "the `xdp` macro wraps the program in a function that has neither"
+    reason = "the `xdp` macro wraps the program in a function that it defines"
 )]
 
 mod program {

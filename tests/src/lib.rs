@@ -6,9 +6,12 @@
     reason = "tests wait for real hosts, on the real clock"
 )]
 
+pub mod daemon;
+pub mod datapath;
 pub mod demo;
 pub mod hosts;
 pub mod net;
+pub mod packet;
 pub mod process;
 pub mod standin;
 pub mod wait;

@@ -73,6 +73,14 @@ pub enum Map {
 impl Map {
     /// All four, in the order of their discriminants.
     pub const ALL: [Self; 4] = [Self::HashV4, Self::HashV6, Self::TrieV4, Self::TrieV6];
+
+    /// The key of the configuration that sets its size.
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::HashV4 | Self::HashV6 => "max_bans",
+            Self::TrieV4 | Self::TrieV6 => "max_nets",
+        }
+    }
 }
 
 /// A target as its kernel map's key. Addresses are in network byte order.

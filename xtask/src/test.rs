@@ -1,6 +1,7 @@
 //! Every test that nicban has, in one run.
 
 use std::{
+    env,
     io::{BufRead as _, BufReader, Write as _},
     process::{ExitCode, Stdio},
 };
@@ -8,6 +9,12 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use crate::{action, process, setup};
+
+/// How many tests cargo's harness runs at once.
+const THREADS: &str = "RUST_TEST_THREADS";
+
+/// More than a small machine has processors: most tests wait for hosts, not for those.
+const AT_ONCE: &str = "6";
 
 /// Runs the tests, or those whose name holds `filter`, and sums them up.
 pub(crate) fn run(filter: Option<&str>) -> Result<ExitCode> {
@@ -26,6 +33,9 @@ pub(crate) fn run(filter: Option<&str>) -> Result<ExitCode> {
     command.args(["test", "--workspace", "--no-fail-fast"]);
     if let Some(filter) = filter {
         command.args(["--", filter]);
+    }
+    if env::var_os(THREADS).is_none() {
+        command.env(THREADS, AT_ONCE);
     }
     let mut child = command
         .stdout(Stdio::piped())

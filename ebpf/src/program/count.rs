@@ -2,7 +2,7 @@
 
 use aya_ebpf::{
     EbpfContext as _,
-    bindings::BPF_NOEXIST,
+    bindings::BPF_ANY,
     btf_maps::PerCpuHashMap,
     helpers::{bpf_get_prandom_u32, bpf_ktime_get_boot_ns, bpf_xdp_get_buff_len},
     programs::XdpContext,
@@ -12,6 +12,7 @@ use nicban_ebpf::abi::{EVENTS_OFF, Event, Family, Hits, OffenderV4, OffenderV6, 
 use super::maps::{EVENTS, HITS_V4, HITS_V6, STATS};
 
 /// What became of a frame.
+#[derive(Clone, Copy)]
 pub(crate) enum Verdict {
     /// No ban.
     Passed,
@@ -83,13 +84,13 @@ pub(crate) fn hit_v6(settings: &Settings, offender: OffenderV6, packet: &Packet<
 }
 
 #[inline(always)]
-fn hit<K, const N: usize, const F: usize>(
+fn hit<K: Copy, const N: usize, const F: usize>(
     settings: &Settings,
     hits: &PerCpuHashMap<K, Hits, N, F>,
     offender: K,
     packet: &Packet<'_>,
 ) {
-    if let Some(known) = hits.get_ptr_mut(&offender) {
+    if let Some(known) = hits.get_ptr_mut(offender) {
         // SAFETY: the value is this CPU's own, see `verdict`.
         let known = unsafe { &mut *known };
         known.packets += 1;
@@ -101,19 +102,21 @@ fn hit<K, const N: usize, const F: usize>(
         bytes: packet.length,
     };
     let chosen = settings.newcomer_mask == 0 || random() & settings.newcomer_mask == 0;
-    if !chosen
-        || hits
-            .insert(&offender, &first, u64::from(BPF_NOEXIST))
-            .is_err()
-    {
-        if let Some(stats) = STATS.get_ptr_mut(packet.family as u32) {
-            // SAFETY: see `verdict`.
-            unsafe { (*stats).untracked += 1 };
-        }
+    // Not only where there is none: another CPU may have put the offender in since
+    // the look-up. This CPU's part of its value is zero then, and `first` replaces
+    // that part alone.
+    let counted = chosen && hits.insert(offender, first, u64::from(BPF_ANY)).is_ok();
+    if !counted && let Some(stats) = STATS.get_ptr_mut(packet.family as u32) {
+        // SAFETY: see `verdict`.
+        unsafe { (*stats).untracked += 1 };
     }
 }
 
 /// Reports one drop in a while, where somebody watches.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the kernel counts interfaces and frames' bytes in 32 bits"
+)]
 #[inline(always)]
 pub(crate) fn event(settings: &Settings, packet: &Packet<'_>, prefix_len: u32, dropped: bool) {
     if settings.event_mask == EVENTS_OFF || random() & settings.event_mask != 0 {

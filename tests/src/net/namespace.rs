@@ -189,17 +189,22 @@ mod tests {
         namespace
             .run(&["sh", "-c", "setsid sleep 61 >/dev/null 2>&1 &"])
             .unwrap();
-        let pids = namespace
-            .run(&["ip", "netns", "pids", namespace.name()])
-            .unwrap();
-        let daemon = pids
-            .lines()
-            .find(|pid| {
-                fs::read_to_string(format!("/proc/{pid}/cmdline"))
-                    .is_ok_and(|c| c.contains("sleep"))
-            })
-            .unwrap()
-            .to_owned();
+        // It may not have become `sleep` yet.
+        let daemon = crate::wait::until(
+            "the daemon starts",
+            std::time::Duration::from_secs(10),
+            || {
+                let pids = namespace.run(&["ip", "netns", "pids", namespace.name()])?;
+                Ok(pids
+                    .lines()
+                    .find(|pid| {
+                        fs::read_to_string(format!("/proc/{pid}/cmdline"))
+                            .is_ok_and(|command| command.contains("sleep"))
+                    })
+                    .map(str::to_owned))
+            },
+        )
+        .unwrap();
         drop(namespace);
         assert!(!path.exists());
         let state = fs::read_to_string(format!("/proc/{daemon}/stat")).unwrap_or_default();

@@ -1,10 +1,12 @@
 //! Virtual cables between namespaces.
 
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use anyhow::Result;
 
 use super::namespace::Namespace;
+use crate::wait;
 
 /// One end of a cable.
 #[derive(Debug, Clone, Copy)]
@@ -37,7 +39,7 @@ impl<'a> Link<'a> {
     }
 }
 
-/// Connects two namespaces by a pair of veth interfaces, both up.
+/// Connects two namespaces by a pair of veth interfaces, both up and ready to send.
 ///
 /// # Errors
 /// An interface of that name exists, or a name is too long.
@@ -57,7 +59,19 @@ pub fn veth(one: Link<'_>, other: Link<'_>) -> Result<()> {
         }
         end.namespace.ip(&["link", "set", end.interface, "up"])?;
     }
-    Ok(())
+    wait_for_carrier(one)?;
+    wait_for_carrier(other)
+}
+
+/// Waits until an interface has its queue: the kernel gives it one some time after
+/// both ends are up, and loses without a word what is sent before
+/// (`linkwatch_event`, net/core/link_watch.c).
+fn wait_for_carrier(end: Link<'_>) -> Result<()> {
+    let what = format!("{} has a carrier", end.interface);
+    wait::until(&what, Duration::from_secs(10), || {
+        let shown = end.namespace.ip(&["link", "show", "dev", end.interface])?;
+        Ok(shown.contains("state UP").then_some(()))
+    })
 }
 
 /// Names of 15 bytes at most that no other pair has in any namespace of this process.

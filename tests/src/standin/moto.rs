@@ -73,6 +73,11 @@ fn failed(what: impl Into<String>) -> impl FnOnce(io::Error) -> MotoError {
 }
 
 impl Moto {
+    /// Fetches it, where that is still to be done. A network namespace can't reach `PyPI`.
+    pub fn install() -> Result<(), MotoError> {
+        install().map(drop)
+    }
+
     /// Starts one; the first time it is fetched into `~/.cache/nicban/moto`. Blocks the
     /// thread until it listens.
     pub fn start() -> Result<Self, MotoError> {

@@ -1,6 +1,11 @@
 //! NACL calls through the EC2 client.
 
+use std::sync::{PoisonError, RwLock};
+
+use aws_config::SdkConfig;
+use aws_credential_types::Credentials;
 use aws_sdk_ec2::Client;
+use aws_sdk_ec2::config::{Builder, IdentityCache};
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ec2::types::{Filter, RuleAction};
 use ipnet::IpNet;
@@ -12,9 +17,10 @@ use crate::nacl::api::{AclApi, Mutation};
 use crate::nacl::error::{ApiError, ErrorKind, Operation};
 
 /// The EC2 client.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Ec2 {
-    client: Client,
+    settings: SdkConfig,
+    client: RwLock<Client>,
 }
 
 impl Ec2 {
@@ -22,29 +28,57 @@ impl Ec2 {
     /// SDK finds: on an instance, those of its role. `AWS_ENDPOINT_URL_EC2` names
     /// another endpoint. Nothing is sent yet.
     pub async fn connect(region: &str) -> Self {
-        let config = super::loader(aws_config::Region::new(region.to_owned()))
-            .load()
-            .await;
-        Self {
-            client: Client::new(&config),
-        }
+        let region = aws_config::Region::new(region.to_owned());
+        Self::new(super::loader(region).load().await)
     }
 
-    #[cfg(test)]
-    pub(super) fn new(config: &aws_config::SdkConfig) -> Self {
-        Self {
-            client: Client::new(config),
+    /// As [`Ec2::connect`], for an endpoint that is not AWS's, with keys of its own:
+    /// a double of EC2 on this machine, such as `http://127.0.0.1:5000`.
+    pub async fn at(endpoint: &str, region: &str, access_key: &str, secret: &str) -> Self {
+        let keys = Credentials::new(access_key, secret, None, None, "given");
+        let loader = super::loader(aws_config::Region::new(region.to_owned()))
+            .endpoint_url(endpoint)
+            .credentials_provider(keys);
+        Self::new(loader.load().await)
+    }
+
+    pub(super) fn new(settings: SdkConfig) -> Self {
+        let client = RwLock::new(Client::new(&settings));
+        Self { settings, client }
+    }
+
+    fn client(&self) -> Client {
+        let client = self.client.read();
+        client.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The SDK keeps credentials until their own end, which may be hours away,
+    /// also when EC2 refuses them. The next call fetches others.
+    fn heed(&self, error: ApiError) -> ApiError {
+        if error.kind == ErrorKind::Credentials {
+            let fresh = Builder::from(&self.settings)
+                .identity_cache(IdentityCache::lazy().build())
+                .build();
+            let mut client = self.client.write().unwrap_or_else(PoisonError::into_inner);
+            *client = Client::from_conf(fresh);
         }
+        error
     }
 
     async fn change(&self, acl: &str, mutation: &Mutation, dry_run: bool) -> Result<(), ApiError> {
+        self.attempt(acl, mutation, dry_run)
+            .await
+            .map_err(|error| self.heed(error))
+    }
+
+    async fn attempt(&self, acl: &str, mutation: &Mutation, dry_run: bool) -> Result<(), ApiError> {
         // EC2 takes the absence of a dry run for a real one.
         let dry_run = dry_run.then_some(true);
         match mutation {
             Mutation::Create(rule) => {
                 let (number, egress, v4, v6) = words(rule);
                 let call = self
-                    .client
+                    .client()
                     .create_network_acl_entry()
                     .network_acl_id(acl)
                     .rule_number(number)
@@ -59,7 +93,7 @@ impl Ec2 {
             Mutation::Replace(rule) => {
                 let (number, egress, v4, v6) = words(rule);
                 let call = self
-                    .client
+                    .client()
                     .replace_network_acl_entry()
                     .network_acl_id(acl)
                     .rule_number(number)
@@ -74,7 +108,7 @@ impl Ec2 {
             Mutation::Delete(position) => {
                 let (number, egress) = place(*position);
                 let call = self
-                    .client
+                    .client()
                     .delete_network_acl_entry()
                     .network_acl_id(acl)
                     .rule_number(number)
@@ -97,14 +131,15 @@ impl AclApi for Ec2 {
             .set_values(Some(subnets.to_vec()))
             .build();
         let mut pages = self
-            .client
+            .client()
             .describe_network_acls()
             .filters(filter)
             .into_paginator()
             .send();
         let mut acls = Vec::new();
         while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| failure(Operation::Describe, None, error))?;
+            let page =
+                page.map_err(|error| self.heed(failure(Operation::Describe, None, error)))?;
             for acl in page.network_acls() {
                 acls.push(convert::acl(acl).map_err(|error| unreadable(None, error))?);
             }
@@ -114,12 +149,12 @@ impl AclApi for Ec2 {
 
     async fn describe(&self, acl: &str) -> Result<Acl, ApiError> {
         let found = self
-            .client
+            .client()
             .describe_network_acls()
             .network_acl_ids(acl)
             .send()
             .await
-            .map_err(|error| failure(Operation::Describe, Some(acl), error))?;
+            .map_err(|error| self.heed(failure(Operation::Describe, Some(acl), error)))?;
         match found.network_acls() {
             [one] => convert::acl(one).map_err(|error| unreadable(Some(acl), error)),
             others => Err(ApiError {

@@ -16,6 +16,10 @@ where
     let status = error.raw_response().map(|raw| raw.status().as_u16());
     let code = error.code().map(str::to_owned);
     let kind = match &error {
+        // A success without EC2's reply in it: of a proxy, perhaps.
+        SdkError::ServiceError(_) if code.is_none() && matches!(status, Some(200..300)) => {
+            ErrorKind::Unreachable
+        }
         SdkError::ServiceError(_) => ErrorKind::of(code.as_deref(), status),
         SdkError::ConstructionFailure(_) => ErrorKind::Malformed,
         // A reply that makes no sense: of a broken gateway, perhaps.

@@ -83,8 +83,8 @@ fn links(config: &Config, host: &Host) -> Vec<Link> {
     let chosen: Vec<_> = if named.is_empty() {
         host.default_interfaces().collect()
     } else {
-        let names = named.iter();
-        names
+        named
+            .iter()
             .filter_map(|name| host.interface(name.as_str()))
             .collect()
     };

@@ -163,7 +163,7 @@ impl Change {
 /// A map has no room for another ban; nothing has changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{target} is not banned: all {capacity} places for bans of its kind are taken; raise max_bans, or lift bans"
+    "{target} is not banned: all {capacity} places for bans of its kind are taken; raise {} in [xdp], or lift bans", map.key()
 )]
 pub struct Full {
     /// What was to be banned.

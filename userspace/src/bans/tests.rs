@@ -208,7 +208,7 @@ fn full_is_refused_by_kind_and_says_so() {
     );
     assert_eq!(
         plan("192.0.2.3").unwrap_err().to_string(),
-        "192.0.2.3 is not banned: all 2 places for bans of its kind are taken; raise max_bans, or lift bans"
+        "192.0.2.3 is not banned: all 2 places for bans of its kind are taken; raise max_bans in [xdp], or lift bans"
     );
     assert!(plan("192.0.2.1").is_ok(), "another holder takes no place");
     assert!(plan("2001:db8::1").is_ok());

@@ -9,8 +9,9 @@ use super::confirm::{self, Verdict};
 use super::link::{self, Link, accepted};
 use super::{Globals, output};
 use crate::config::InterfaceName;
+use crate::engine::Detached;
 use crate::exit::{Exit, Failure};
-use crate::{engine, host};
+use crate::host;
 
 /// How long the driver may take: ENA sets up its queues anew, and the link goes
 /// down and up.
@@ -113,12 +114,14 @@ pub(super) fn detach(globals: &Globals, args: DetachArgs) -> Result<(), Failure>
     let config = link::config(globals)?;
     let detached = crate::xdp::detach_pinned(&config.xdp.pin_dir, interface.as_deref())
         .context("cannot detach")?;
-    let marker = engine::detached_marker(&config.daemon.state_dir);
-    // What matters is done: where the folder is missing, so is the daemon that
-    // would attach again.
-    if let Err(error) = engine::set_detached(&marker, true) {
-        eprintln!("nicban: cannot write {}: {error}", marker.display());
-    }
+    Detached::load(&config.daemon.state_dir)
+        .and_then(|mut detached| detached.add(interface.as_deref()))
+        .with_context(|| {
+            format!(
+                "detached, but a daemon that starts will attach again: cannot write to {}",
+                config.daemon.state_dir.display()
+            )
+        })?;
     if detached.is_empty() {
         return output::text(&format!(
             "nothing of nicban's is attached (looked in {})\n",

@@ -7,7 +7,7 @@ pub(super) use without_aws::{discover, release, test};
 
 #[cfg(feature = "aws")]
 mod with_aws {
-    use std::time::Duration;
+    use std::{collections::BTreeSet, time::Duration};
 
     use anyhow::{Context as _, bail};
 
@@ -32,7 +32,7 @@ mod with_aws {
     };
 
     /// How long EC2 may take to show a change.
-    const PATIENCE: Duration = Duration::from_secs(60);
+    const PATIENCE: Duration = Duration::from_mins(1);
 
     struct Site {
         found: Found,
@@ -52,8 +52,12 @@ mod with_aws {
     }
 
     fn ledger(config: &Config) -> anyhow::Result<SqliteLedger> {
-        let path = config.daemon.state_dir.join(FILE_NAME);
-        SqliteLedger::open(&path).context("cannot tell which entries are nicban's")
+        let folder = &config.daemon.state_dir;
+        // Where no daemon has run yet.
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make {}", folder.display()))?;
+        SqliteLedger::open(&folder.join(FILE_NAME))
+            .context("cannot tell which entries are nicban's")
     }
 
     pub(in crate::commands) async fn discover(config: &Config) -> anyhow::Result<Discovery> {
@@ -171,9 +175,17 @@ mod with_aws {
     /// A line for each entry that was taken out.
     pub(in crate::commands) async fn release(config: &Config) -> anyhow::Result<Vec<String>> {
         let mut ledger = ledger(config)?;
-        let mut site = observe(config).await?;
-        let plan = plan_release(&site.acls, &ledger.entries()?);
-        let report = apply(&mut site.caller, &mut ledger, &plan.steps).await;
+        let records = ledger.entries()?;
+        if records.is_empty() {
+            return Ok(Vec::new());
+        }
+        let found = site::site(config, &Imds::new()).await?;
+        let mut caller = site::caller(&config.nacl, &found).await;
+        // Also from a NACL that this host's subnets have been taken from since.
+        let known: BTreeSet<String> = records.iter().map(|entry| entry.acl.clone()).collect();
+        let acls = caller.describe_each(&known).await?;
+        let plan = plan_release(&acls, &records);
+        let report = apply(&mut caller, &mut ledger, &plan.steps).await;
         let mut removed = Vec::new();
         let mut failed = Vec::new();
         for (step, outcome) in plan.steps.iter().zip(&report.outcomes) {

@@ -51,14 +51,14 @@ impl fmt::Display for LogLevel {
     }
 }
 
-/// Where the log goes.
+/// For whom the lines on stderr are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogTarget {
-    /// To journald where systemd has connected stderr to it, else to stderr.
+    /// For journald where systemd has connected stderr to it, else for people.
     Auto,
-    /// To journald, with fields.
+    /// For journald: with priorities, without the time.
     Journald,
-    /// To stderr, as lines.
+    /// For people.
     Stderr,
 }
 

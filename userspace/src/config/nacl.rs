@@ -47,7 +47,7 @@ pub struct Nacl {
     pub min_rate: f64,
     /// Between two looks at the NACLs: 5 s to 1 h.
     pub observe_every: Duration,
-    /// To what that grows while AWS fails: `observe_every` to 24 h.
+    /// To what that grows while AWS fails or nothing changes: `observe_every` to 24 h.
     pub observe_at_most: Duration,
     /// API calls that may be made at once: 1 to 50.
     pub calls_burst: NonZeroU32,

@@ -6,7 +6,7 @@ use nicban_protocol::{LineError, Refusal, RefusalKind, Reply, Splitter, decode, 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::UnixStream,
-    sync::watch,
+    sync::{Notify, watch},
     time::timeout,
 };
 use tracing::warn;
@@ -16,12 +16,16 @@ use super::{Access, Dispatch};
 /// How long a peer may take for a request, or to read its answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long it may take in any case, even while others wait for its place.
+const COURTESY: Duration = Duration::from_secs(1);
+
 /// Serves a connection until its peer hangs up, is silent for too long, or the
 /// daemon stops.
 pub(super) async fn serve(
     mut stream: UnixStream,
     access: &Access,
     dispatch: &Dispatch,
+    crowd: &Notify,
     mut stopping: watch::Receiver<bool>,
 ) -> io::Result<()> {
     let peer = stream.peer_cred()?;
@@ -34,7 +38,12 @@ pub(super) async fn serve(
                 peer.uid()
             ),
         });
-        return send(&mut stream, &refusal).await;
+        // Heard out first: a peer that finds the socket closed when it writes would
+        // not read why.
+        if let Ok(read) = timeout(COURTESY, stream.read(&mut [0; 4096])).await {
+            read?;
+        }
+        return send(&mut stream, crowd, &refusal).await;
     }
     let mut lines = Splitter::new();
     let mut chunk = vec![0; 4096];
@@ -44,23 +53,34 @@ pub(super) async fn serve(
                 Ok(request) => dispatch.serve(request).await,
                 Err(error) => malformed(&error),
             };
-            send(&mut stream, &reply).await?;
+            send(&mut stream, crowd, &reply).await?;
         }
         let read = tokio::select! {
-            read = timeout(PATIENCE, stream.read(&mut chunk)) => read,
+            read = patiently(crowd, stream.read(&mut chunk)) => read?,
             // Between two requests, so that nothing is cut off.
             _ = stopping.wait_for(|stop| *stop) => return Ok(()),
         };
         match read {
-            Ok(Ok(0)) => return Ok(()),
-            Ok(Ok(length)) => lines.push(&chunk[..length]),
-            Ok(Err(error)) => return Err(error),
-            Err(_elapsed) => return Err(io::ErrorKind::TimedOut.into()),
+            0 => return Ok(()),
+            length => lines.push(&chunk[..length]),
         }
     }
 }
 
-async fn send(stream: &mut UnixStream, reply: &Reply) -> io::Result<()> {
+/// Waits for a peer, for as long as nobody else waits for its place, within bounds.
+async fn patiently<T>(crowd: &Notify, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    tokio::pin!(work);
+    if let Ok(done) = timeout(COURTESY, &mut work).await {
+        return done;
+    }
+    tokio::select! {
+        biased;
+        done = timeout(PATIENCE.saturating_sub(COURTESY), &mut work) => done?,
+        () = crowd.notified() => Err(io::ErrorKind::TimedOut.into()),
+    }
+}
+
+async fn send(stream: &mut UnixStream, crowd: &Notify, reply: &Reply) -> io::Result<()> {
     let line = encode(reply).or_else(|error| {
         encode(&Reply::Refused(Refusal {
             kind: RefusalKind::Failed,
@@ -68,7 +88,7 @@ async fn send(stream: &mut UnixStream, reply: &Reply) -> io::Result<()> {
         }))
     });
     let line = line.map_err(io::Error::other)?;
-    timeout(PATIENCE, stream.write_all(&line)).await?
+    patiently(crowd, stream.write_all(&line)).await
 }
 
 fn malformed(error: &LineError) -> Reply {

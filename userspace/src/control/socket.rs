@@ -12,7 +12,11 @@ use std::{
 };
 
 use thiserror::Error;
-use tokio::{net::UnixListener, sync::Semaphore, task::JoinSet};
+use tokio::{
+    net::UnixListener,
+    sync::{Notify, Semaphore},
+    task::JoinSet,
+};
 use tracing::{debug, warn};
 
 use super::{Access, Dispatch, connection};
@@ -129,10 +133,16 @@ pub async fn serve(
 ) {
     let access = Arc::new(access);
     let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let crowd = Arc::new(Notify::new());
     let (stop, stopping) = tokio::sync::watch::channel(false);
     let mut connections = JoinSet::new();
     tokio::pin!(shutdown);
     loop {
+        if places.available_permits() == 0 {
+            // Whoever has been silent for a while makes room: a ban must not wait
+            // behind peers that have nothing to say.
+            crowd.notify_one();
+        }
         let place = tokio::select! {
             place = Arc::clone(&places).acquire_owned() => place,
             () = &mut shutdown => break,
@@ -146,10 +156,11 @@ pub async fn serve(
         match accepted {
             Ok((stream, _)) => {
                 let (access, dispatch) = (Arc::clone(&access), dispatch.clone());
+                let crowd = Arc::clone(&crowd);
                 let stopping = stopping.clone();
                 connections.spawn(async move {
                     if let Err(error) =
-                        connection::serve(stream, &access, &dispatch, stopping).await
+                        connection::serve(stream, &access, &dispatch, &crowd, stopping).await
                     {
                         debug!(%error, "a connection ended early");
                     }

@@ -13,7 +13,8 @@ pub(super) async fn keep(_config: Config, _engine: EngineHandle, mut desk: Desk)
         NaclState::Off,
         "this nicban was built without AWS (cargo feature `aws`)",
     ));
-    desk.turn_away(std::future::pending()).await;
+    // What this build can't do, none of its entries can be there for.
+    desk.turn_away(std::future::pending(), || Some(0)).await;
 }
 
 #[cfg(feature = "aws")]
@@ -31,10 +32,11 @@ mod on_aws {
         nacl::{
             NaclView,
             clock::SystemClock,
+            ledger::Ledger as _,
             reconcile::Reconciler,
             tier::{End, Rhythm, Tier},
         },
-        store::SqliteLedger,
+        store::{FILE_NAME, SqliteLedger},
     };
 
     type Ready = Reconciler<Ec2, SystemClock, SqliteLedger>;
@@ -43,7 +45,8 @@ mod on_aws {
     /// can't work, it says why and tries again, at growing intervals.
     pub(in crate::daemon) async fn keep(config: Config, engine: EngineHandle, mut desk: Desk) {
         if config.nacl.enabled == NaclEnabled::Off {
-            desk.turn_away(std::future::pending()).await;
+            let owned = || owned(&config);
+            desk.turn_away(std::future::pending(), owned).await;
             return;
         }
         let rhythm = Rhythm {
@@ -68,10 +71,17 @@ mod on_aws {
                     pause = pause.saturating_mul(2).min(rhythm.at_most);
                 }
             }
-            if !desk.turn_away(tokio::time::sleep(pause)).await {
+            let again = tokio::time::sleep(pause);
+            if !desk.turn_away(again, || owned(&config)).await {
                 return;
             }
         }
+    }
+
+    /// Entries in the ledger, where it can be read.
+    fn owned(config: &Config) -> Option<usize> {
+        let ledger = SqliteLedger::open(&config.daemon.state_dir.join(FILE_NAME)).ok()?;
+        Some(ledger.entries().ok()?.len())
     }
 
     async fn bring_up(config: &Config) -> Result<Ready, NaclView> {
@@ -93,7 +103,7 @@ mod on_aws {
 
     async fn connect(config: &Config, imds: &Imds) -> anyhow::Result<Ready> {
         let discovery = site::site(config, imds).await?;
-        let ledger = SqliteLedger::open(&config.daemon.state_dir.join(crate::store::FILE_NAME))
+        let ledger = SqliteLedger::open(&config.daemon.state_dir.join(FILE_NAME))
             .context("cannot open the ledger of NACL entries")?;
         Ok(Reconciler::new(
             site::caller(&config.nacl, &discovery).await,

@@ -1,17 +1,12 @@
 //! Which interfaces the program is, and should be, attached to.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use ipnet::IpNet;
 use nicban_protocol::{AllowOrigin, AttachMode, Attachment, Outcome, Refusal, RefusalKind, Reply};
 use tracing::{info, warn};
 
-use super::{Engine, words};
+use super::{Detached, Engine, words};
 use crate::{
     allow::Allow,
     clock::Now,
@@ -29,9 +24,7 @@ pub struct Attachments {
     host: Host,
     /// Interfaces that the program is attached to.
     attached: BTreeMap<String, Attached>,
-    /// While it exists, the operator wants no attachment.
-    detached_marker: PathBuf,
-    detached: bool,
+    detached: Detached,
 }
 
 #[derive(Debug)]
@@ -39,18 +32,18 @@ struct Attached {
     /// The interface's index: another index under the same name is another interface.
     index: u32,
     mode: AttachMode,
+    /// Why native mode was refused, where it was tried.
+    refusal: Option<String>,
     /// When it is undone unless confirmed, on the boot clock.
     confirm_by: Option<Duration>,
 }
 
 impl Attachments {
     pub(super) fn new(host: Host, state_dir: &Path) -> std::io::Result<Self> {
-        let detached_marker = detached_marker(state_dir);
         Ok(Self {
             host,
             attached: BTreeMap::new(),
-            detached: detached_marker.try_exists()?,
-            detached_marker,
+            detached: Detached::load(state_dir)?,
         })
     }
 
@@ -85,31 +78,6 @@ impl Attachments {
             })
             .collect()
     }
-
-    fn remember_detached(&mut self, detached: bool) -> std::io::Result<()> {
-        set_detached(&self.detached_marker, detached)?;
-        self.detached = detached;
-        Ok(())
-    }
-}
-
-/// The file whose presence says that the operator wants no attachment.
-pub fn detached_marker(state_dir: &Path) -> PathBuf {
-    state_dir.join("detached")
-}
-
-/// Remembers, across restarts, whether the operator wants no attachment.
-pub fn set_detached(marker: &Path, detached: bool) -> std::io::Result<()> {
-    if detached {
-        return fs::write(
-            marker,
-            "`nicban attach` removes this file; while it is here, nicban attaches to nothing.\n",
-        );
-    }
-    match fs::remove_file(marker) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
 }
 
 impl Engine {
@@ -141,6 +109,7 @@ impl Engine {
             let attached = Attached {
                 index: interface.index,
                 mode: mode_of(interface),
+                refusal: None,
                 confirm_by: None,
             };
             self.attachments.attached.insert(name, attached);
@@ -186,15 +155,6 @@ impl Engine {
     /// Attaches to every wanted interface that is there and not attached yet,
     /// unless the operator has detached.
     pub(super) fn attach_wanted(&mut self, now: Now) {
-        if self.attachments.detached {
-            self.troubles.note(
-                "detached",
-                "nothing is dropped: the operator has detached; `nicban attach` puts it back"
-                    .to_owned(),
-            );
-            return;
-        }
-        self.troubles.clear("detached");
         let wanted = self.wanted();
         if wanted.is_empty() {
             self.troubles.note(
@@ -206,6 +166,9 @@ impl Engine {
             self.troubles.clear("interfaces");
         }
         for name in wanted {
+            if self.attachments.detached.has(&name) {
+                continue;
+            }
             let subject = format!("attach {name}");
             match self.attach_one(&name, None, now) {
                 Ok(_) => self.troubles.clear(&subject),
@@ -240,6 +203,13 @@ impl Engine {
         if let Some(peer) = ssh_peer {
             self.allow_ssh_peer(peer, now)?;
         }
+        let attached = &self.attachments.attached;
+        if names.iter().all(|name| attached.contains_key(name)) {
+            return Ok(words::noted(
+                Outcome::Unchanged,
+                format!("attached to {}", names.join(", ")),
+            ));
+        }
         let confirm_by = confirm_s.map(|seconds| now.boot + Duration::from_secs(seconds));
         let mut told = Vec::new();
         for name in &names {
@@ -247,6 +217,7 @@ impl Engine {
                 let refusal = words::failed(&error);
                 words::refused(refusal.kind, self.with_owner(name, &error))
             })?;
+            self.troubles.clear(&format!("attach {name}"));
             told.push(match mode {
                 AttachMode::Native => format!("{name} in native mode"),
                 AttachMode::Generic => format!("{name} in GENERIC mode, which is slow"),
@@ -254,7 +225,7 @@ impl Engine {
         }
         // An attachment on trial is not what the operator wants yet.
         if confirm_s.is_none() {
-            self.remember_detached(false)?;
+            self.remember_attached(&names)?;
         }
         Ok(words::noted(
             Outcome::Ok,
@@ -290,7 +261,7 @@ impl Engine {
                 attached.confirm_by = None;
             }
         }
-        self.remember_detached(false)?;
+        self.remember_attached(&pending)?;
         Ok(words::noted(
             Outcome::Ok,
             format!("stays attached to {}", pending.join(", ")),
@@ -314,7 +285,7 @@ impl Engine {
                 .map_err(|error| words::failed(&error))?;
             self.attachments.attached.remove(name);
         }
-        self.remember_detached(true)?;
+        self.remember_detached(interface)?;
         Ok(words::noted(
             Outcome::Ok,
             if names.is_empty() {
@@ -343,7 +314,7 @@ impl Engine {
             if let Err(error) = self.links.detach(&name) {
                 self.troubles.note("roll back", words::chain(&error));
             }
-            if let Err(refusal) = self.remember_detached(true) {
+            if let Err(refusal) = self.remember_detached(Some(&name)) {
                 self.troubles.note("roll back", refusal.message);
             }
         }
@@ -370,17 +341,22 @@ impl Engine {
             None => Keep::Pinned,
             Some(_) => Keep::WhileAlive,
         };
-        let mode = self.links.attach(name, self.config.attach, keep)?;
+        let (mode, refusal) = self.links.attach(name, self.config.attach, keep)?;
+        let refusal = refusal.map(|error| words::chain(&error));
         match mode {
             AttachMode::Native => info!(interface = name, "attached in native mode"),
             AttachMode::Generic => warn!(
                 interface = name,
-                "attached in GENERIC mode: the driver has no native XDP, and drops cost about as much as with iptables"
+                refusal = refusal
+                    .as_deref()
+                    .unwrap_or("none: the configuration asks for it"),
+                "attached in GENERIC mode, where a drop costs about as much as with iptables"
             ),
         }
         let attached = Attached {
             index,
             mode,
+            refusal,
             confirm_by: confirm_by.filter(|by| *by > now.boot),
         };
         self.attachments.attached.insert(name.to_owned(), attached);
@@ -397,19 +373,47 @@ impl Engine {
         .map_err(|error| words::failed(&error))
     }
 
-    fn remember_detached(&mut self, detached: bool) -> Result<(), Refusal> {
-        let marker = self.attachments.detached_marker.clone();
-        self.attachments
-            .remember_detached(detached)
-            .map_err(|error| {
-                words::refused(
-                    RefusalKind::Failed,
-                    format_args!(
-                        "done, but a restart will not know of it: cannot write {}: {error}",
-                        marker.display()
-                    ),
-                )
-            })
+    fn remember_detached(&mut self, interface: Option<&str>) -> Result<(), Refusal> {
+        let written = self.attachments.detached.add(interface);
+        self.remembered(written)
+    }
+
+    fn remember_attached(&mut self, names: &[String]) -> Result<(), Refusal> {
+        let others = self.wanted();
+        let written = self.attachments.detached.remove(names, &others);
+        self.remembered(written)
+    }
+
+    fn remembered(&self, written: std::io::Result<()>) -> Result<(), Refusal> {
+        written.map_err(|error| {
+            words::refused(
+                RefusalKind::Failed,
+                format_args!(
+                    "done, but a restart will not know of it: cannot write {}: {error}",
+                    self.attachments.detached.file().display()
+                ),
+            )
+        })
+    }
+
+    /// What `status` warns of: interfaces that are wanted but free, or slow.
+    pub(super) fn attachment_warnings(&self) -> Vec<String> {
+        let wanted = self.wanted();
+        let attached = &self.attachments.attached;
+        let free = wanted
+            .iter()
+            .filter(|name| self.attachments.detached.has(name) && !attached.contains_key(*name));
+        let free = free.map(|name| {
+            format!("{name} is not protected: the operator has detached it; `nicban attach {name}` puts it back")
+        });
+        let generic = attached
+            .iter()
+            .filter(|(_, it)| it.mode == AttachMode::Generic);
+        let generic = generic.map(|(name, it)| {
+            let why = it.refusal.as_deref().unwrap_or("the configuration asks for it");
+            format!("{name} runs in GENERIC mode, where a drop costs about as much as with iptables: {why}")
+        });
+        free.chain(generic).collect()
     }
 
     /// The error, with the program that stands in the way named.

@@ -51,6 +51,9 @@ impl Engine {
         let attachments = Attachments::new(host, &config.state_dir).map_err(state_dir)?;
         let (store, damaged) = open_store(&config, now)?;
         let loaded = xdp::load(&config.load)?;
+        if !loaded.renewed.is_empty() {
+            info!(maps = ?loaded.renewed, "made anew for this build or configuration");
+        }
         let (publish, _) = watch::channel(Arc::new(Snapshot::default()));
         let mut engine = Self {
             bans: Bans::new(config.limits, config.ipv6_prefix),

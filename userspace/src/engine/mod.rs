@@ -10,6 +10,7 @@ mod attach;
 mod batch;
 mod boot;
 mod config;
+mod detached;
 mod message;
 mod requests;
 mod snapshot;
@@ -22,9 +23,10 @@ use ipnet::IpNet;
 use tokio::sync::{mpsc, watch};
 use tracing::error;
 
-pub use attach::{Attachments, detached_marker, set_detached};
+pub use attach::Attachments;
 pub use boot::EngineError;
 pub use config::EngineConfig;
+pub use detached::Detached;
 pub use message::{EngineHandle, Market, Message};
 pub use snapshot::Snapshot;
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use nicban_protocol::{AttachMode, Attachment, BanRow, FamilyCounters, Fill, Mode};
+use nicban_protocol::{Attachment, BanRow, FamilyCounters, Fill, Mode};
 
 use super::Engine;
 use crate::{clock::Now, target::Map, xdp::map_name};
@@ -32,16 +32,8 @@ impl Engine {
     /// Publishes the state as it is now.
     pub(super) fn publish(&self, now: Now) {
         let attachments = self.attachments(now);
-        let generic = attachments
-            .iter()
-            .filter(|attachment| attachment.mode == Some(AttachMode::Generic))
-            .map(|attachment| {
-                format!(
-                    "{} runs in GENERIC mode: its driver has no native XDP, so drops cost about as much as with iptables",
-                    attachment.interface
-                )
-            });
-        let warnings = self.troubles.lines().cloned().chain(generic).collect();
+        let mut warnings: Vec<String> = self.troubles.lines().cloned().collect();
+        warnings.extend(self.attachment_warnings());
         let snapshot = Snapshot {
             mode: Some(self.mode),
             warnings,

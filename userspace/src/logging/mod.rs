@@ -7,14 +7,15 @@ use std::{env, io, io::IsTerminal as _, os::fd::AsFd};
 
 use anyhow::Context as _;
 use nix::sys::stat::fstat;
-use tracing::warn;
 use tracing_subscriber::{
-    EnvFilter, Layer, Registry, fmt::MakeWriter, layer::SubscriberExt as _,
+    EnvFilter, Layer as _, Registry,
+    fmt::{self, MakeWriter},
+    layer::SubscriberExt as _,
     util::SubscriberInitExt as _,
 };
 
 use crate::config::{self, LogLevel, LogTarget};
-use journal::Journal;
+use journal::Prioritised;
 use text::OneLine;
 
 /// The variable that goes before the configured level.
@@ -24,8 +25,10 @@ const OVERRIDE: &str = "NICBAN_LOG";
 /// process's life. `NICBAN_LOG` goes before the configured level; it is written
 /// as `tracing-subscriber` reads filters, such as `debug` or `nicban::nacl=trace,info`.
 ///
-/// Fails when `NICBAN_LOG` is no filter, when journald was asked for by name and
-/// does not answer, or when it was called before.
+/// It is stderr in any case: journald reads that of a service, and takes the
+/// priorities from the lines where they are written for it.
+///
+/// Fails when `NICBAN_LOG` is no filter, or when it was called before.
 pub fn init(config: &config::Log) -> anyhow::Result<()> {
     let filter = match env::var(OVERRIDE) {
         Ok(text) if !text.is_empty() => EnvFilter::builder()
@@ -34,34 +37,21 @@ pub fn init(config: &config::Log) -> anyhow::Result<()> {
         Err(env::VarError::NotUnicode(_)) => anyhow::bail!("{OVERRIDE} is not UTF-8"),
         Ok(_) | Err(env::VarError::NotPresent) => EnvFilter::new(directives(config.level)),
     };
-    let mut unanswered = None;
-    let layer = match config.target {
-        LogTarget::Stderr => to_stderr(),
-        LogTarget::Journald => Journal::open()
-            .context("cannot log to journald, which [log] target names")?
-            .boxed(),
-        LogTarget::Auto
-            if is_journal(&io::stderr(), env::var("JOURNAL_STREAM").ok().as_deref()) =>
-        {
-            Journal::open().map_or_else(
-                |error| {
-                    unanswered = Some(error);
-                    to_stderr()
-                },
-                Layer::boxed,
-            )
-        }
-        LogTarget::Auto => to_stderr(),
+    let to_journal = match config.target {
+        LogTarget::Journald => true,
+        LogTarget::Auto => is_journal(&io::stderr(), env::var("JOURNAL_STREAM").ok().as_deref()),
+        LogTarget::Stderr => false,
+    };
+    let layer = if to_journal {
+        lines(io::stderr, false).event_format(Prioritised).boxed()
+    } else {
+        lines(io::stderr, colours()).compact().boxed()
     };
     Registry::default()
         .with(layer)
         .with(filter)
         .try_init()
-        .context("something else has set up the log already")?;
-    if let Some(error) = unanswered {
-        warn!(%error, "journald does not answer, so the log goes to stderr");
-    }
-    Ok(())
+        .context("something else has set up the log already")
 }
 
 /// A filter for a level. At those that are for finding faults, the libraries
@@ -73,24 +63,22 @@ fn directives(level: LogLevel) -> String {
     }
 }
 
-fn to_stderr() -> Box<dyn Layer<Registry> + Send + Sync> {
+fn colours() -> bool {
     // https://no-color.org
     let plain = env::var_os("NO_COLOR").is_some_and(|set| !set.is_empty());
-    lines(io::stderr, !plain && io::stderr().is_terminal())
+    !plain && io::stderr().is_terminal()
 }
 
-fn lines(
-    writer: impl for<'w> MakeWriter<'w> + Send + Sync + 'static,
-    colours: bool,
-) -> Box<dyn Layer<Registry> + Send + Sync> {
-    tracing_subscriber::fmt::layer()
-        .compact()
+fn lines<W>(writer: W, colours: bool) -> fmt::Layer<Registry, OneLine, fmt::format::Format, W>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    fmt::layer()
         .fmt_fields(OneLine)
         .with_ansi(colours)
         .with_writer(writer)
         // Told to stderr, which is what failed.
         .log_internal_errors(false)
-        .boxed()
 }
 
 /// Whether systemd has connected a stream to the journal: then `JOURNAL_STREAM`

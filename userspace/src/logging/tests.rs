@@ -37,7 +37,7 @@ impl<'a> MakeWriter<'a> for Sink {
 /// What reaches stderr.
 pub(super) fn logged(log: impl FnOnce()) -> String {
     let sink = Sink::default();
-    let layer = lines(sink.clone(), false);
+    let layer = lines(sink.clone(), false).compact();
     tracing::subscriber::with_default(Registry::default().with(layer), log);
     String::from_utf8(sink.0.lock().unwrap().clone()).unwrap()
 }
@@ -84,6 +84,7 @@ fn speaker() {
     let level = LogLevel::Info;
     let target = match env::var("NICBAN_TEST_TARGET").as_deref() {
         Ok("auto") => LogTarget::Auto,
+        Ok("journald") => LogTarget::Journald,
         _ => LogTarget::Stderr,
     };
     if let Err(error) = init(&Log { level, target }) {
@@ -132,6 +133,17 @@ fn both_ways_to_log_end_on_stderr() {
     assert_eq!(spoken(&[]), plain);
     assert_eq!(spoken(&[("NICBAN_TEST_TARGET", "auto")]), plain);
     assert_eq!(spoken(&[(OVERRIDE, "")]), plain);
+}
+
+#[test]
+fn journald_gets_the_priority_and_adds_the_time_itself() {
+    assert_eq!(
+        spoken(&[("NICBAN_TEST_TARGET", "journald")]),
+        [
+            "<6>nicban::logging::tests: from tracing value=\"a\\nb\"",
+            "<6>nicban: from log: a\\nb",
+        ]
+    );
 }
 
 #[test]

@@ -7,7 +7,7 @@ use nicban_protocol::{Mode, NaclEntry, NaclStep};
 use thiserror::Error;
 
 use super::{
-    acl::{Acl, Direction, Family, Rule},
+    acl::{Acl, Direction, Family, Position, Rule},
     api::AclApi,
     apply::{Outcome, Report, apply, strike_out},
     caller::{CallError, Caller, Calls},
@@ -103,8 +103,16 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
         }
     }
 
-    /// Who holds a slot now, as far as is known.
-    pub fn incumbents(&self) -> BTreeSet<IpNet> {
+    /// Who holds a slot now, as far as is known: before the first observation the
+    /// ledger alone tells.
+    pub fn incumbents(&self) -> Result<BTreeSet<IpNet>, LedgerError> {
+        let mut incumbents = self.seated();
+        let ledger = self.ledger.entries()?;
+        incumbents.extend(ledger.into_iter().map(|entry| entry.rule.network));
+        Ok(incumbents)
+    }
+
+    fn seated(&self) -> BTreeSet<IpNet> {
         let markets = self.market.acls.values();
         markets
             .flat_map(|market| market.incumbents.keys().copied())
@@ -117,9 +125,8 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
         Ok(self.plan(contenders, &ledger))
     }
 
-    /// Observes, plans, applies, and observes what came of it.
+    /// Plans upon the last observation, applies, and observes what came of it.
     pub async fn round(&mut self, contenders: &Contenders) -> Result<Round, RoundError> {
-        self.observe().await?;
         let ledger = self.ledger.entries()?;
         let plan = self.plan(contenders, &ledger);
         strike_out(&mut self.ledger, &plan.forget)?;
@@ -139,7 +146,7 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
         }));
         Ok(Round {
             done: report.done(),
-            trouble: trouble(&report),
+            trouble: trouble(&report).or_else(|| foreign(&plan, &self.observed)),
             findings,
             slots,
         })
@@ -199,7 +206,8 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
         self.observed.iter().map(|acl| acl.id.as_str())
     }
 
-    async fn observe(&mut self) -> Result<(), CallError> {
+    /// Observes the NACLs, which takes a while when EC2 falters.
+    pub async fn observe(&mut self) -> Result<(), CallError> {
         self.observed = self.caller.describe_by_subnets(&self.subnets).await?;
         Ok(())
     }
@@ -258,35 +266,51 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
                 _ => {}
             }
         }
-        let incumbents = self.incumbents();
+        let seated = self.seated();
         self.reasons
-            .retain(|(_, network), _| incumbents.contains(network));
+            .retain(|(_, network), _| seated.contains(network));
     }
 
     /// EC2 says that a list is full: what stood in it, with what was done to it
-    /// since, and the default deny, is all that it holds.
+    /// since, and the default deny, is all that it holds. What EC2 doesn't show
+    /// yet stands in the ledger; with one record too many the quota is taken for
+    /// too high, and learnt again, where one too few would leave slots unused.
     fn learn_quota(&mut self, id: &str, refused: &Rule, done: &[&Step]) {
         let Some(acl) = self.observed.iter().find(|acl| acl.id == id) else {
             return;
         };
+        // Without the ledger the count would be too low; the next refusal teaches it.
+        let Ok(ledger) = self.ledger.entries() else {
+            return;
+        };
         let list = (refused.position.direction, Family::of(&refused.network));
         let same = |direction, network: &IpNet| (direction, Family::of(network)) == list;
-        let mut standing = acl
+        let seen = acl
             .entries
             .iter()
-            .filter(|entry| same(entry.position.direction, &entry.network))
-            .count();
+            .map(|entry| (entry.position, entry.network));
+        let ours = ledger
+            .iter()
+            .filter(|record| record.acl == id)
+            .map(|record| (record.rule.position, record.rule.network));
+        let mut standing: BTreeSet<Position> = seen
+            .chain(ours)
+            .filter(|(position, network)| same(position.direction, network))
+            .map(|(position, _)| position)
+            .collect();
         for step in done.iter().filter(|step| step.acl == id) {
             match &step.change {
                 Change::Create(rule) if same(rule.position.direction, &rule.network) => {
-                    standing += 1;
+                    standing.insert(rule.position);
                 }
-                Change::Delete { position, network } if same(position.direction, network) => {
-                    standing = standing.saturating_sub(1);
+                Change::Delete { position, .. } => {
+                    standing.remove(position);
                 }
                 _ => {}
             }
         }
+        standing.remove(&refused.position);
+        let standing = standing.len();
         let full_at = u32::try_from(standing)
             .unwrap_or(u32::MAX)
             .saturating_add(1);
@@ -311,6 +335,18 @@ fn stands(acl: &Acl, record: &LedgerEntry) -> bool {
         && acl.entries.iter().any(|entry| {
             entry.position == record.rule.position && entry.network == record.rule.network
         })
+}
+
+/// Says so where none of the NACLs may be changed by this account.
+fn foreign(plan: &Plan, observed: &[Acl]) -> Option<(Response, String)> {
+    let of_others: Vec<String> = plan
+        .findings
+        .iter()
+        .filter(|finding| matches!(finding, Finding::NotOwner { .. }))
+        .map(Finding::to_string)
+        .collect();
+    let none_is_ours = !observed.is_empty() && of_others.len() == observed.len();
+    none_is_ours.then(|| (Response::TurnOff, of_others.join("; ")))
 }
 
 /// The first failure of a report, with what it asks for.

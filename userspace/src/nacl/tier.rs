@@ -11,7 +11,7 @@ use super::{
     clock::Clock,
     error::Response,
     handle::{NaclHandle, NaclView, Order, done, refused},
-    ledger::Ledger,
+    ledger::{Ledger, LedgerError},
     reconcile::{Contenders, Reconciler, Round, RoundError, step},
 };
 use crate::engine::EngineHandle;
@@ -59,8 +59,13 @@ impl Desk {
     }
 
     /// Answers orders while there is no tier to carry them out, until `until`
-    /// resolves. `false` when nobody can give orders any more.
-    pub async fn turn_away(&mut self, until: impl Future<Output = ()>) -> bool {
+    /// resolves. `false` when nobody can give orders any more. `owned` tells how
+    /// many entries the ledger has, where that can be told.
+    pub async fn turn_away(
+        &mut self,
+        until: impl Future<Output = ()>,
+        owned: impl Fn() -> Option<usize>,
+    ) -> bool {
         tokio::pin!(until);
         loop {
             let order = tokio::select! {
@@ -74,6 +79,9 @@ impl Desk {
                     status,
                     steps: Vec::new(),
                 })),
+                Some(Order::Release(reply)) if owned() == Some(0) => {
+                    drop(reply.send(done("none of nicban's entries is in a NACL")));
+                }
                 Some(Order::Release(reply)) => drop(reply.send(refused(
                     RefusalKind::Failed,
                     format!(
@@ -162,8 +170,10 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Tier<A, C, L> {
         }
     }
 
-    async fn contenders(&mut self) -> Option<Contenders> {
-        self.engine.market(self.reconciler.incumbents()).await
+    /// Who competes; `None` when the engine has ended.
+    async fn contenders(&mut self) -> Result<Option<Contenders>, LedgerError> {
+        let incumbents = self.reconciler.incumbents()?;
+        Ok(self.engine.market(incumbents).await)
     }
 
     /// Whether the last observation, planned upon with today's offenders, asks for
@@ -172,7 +182,7 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Tier<A, C, L> {
         if self.state != NaclState::On {
             return false;
         }
-        let Some(contenders) = self.contenders().await else {
+        let Ok(Some(contenders)) = self.contenders().await else {
             return false;
         };
         self.reconciler
@@ -182,13 +192,23 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Tier<A, C, L> {
 
     /// One round, and what follows from it.
     async fn act(&mut self) -> Option<Response> {
-        let contenders = self.contenders().await?;
-        let response = match self.reconciler.round(&contenders).await {
-            Ok(round) => self.after(round),
+        let response = match self.observe_and_plan().await {
+            Ok(Some(round)) => self.after(round),
+            Ok(None) => return None,
             Err(error) => Some(self.failed(&error)),
         };
         self.show();
         response
+    }
+
+    /// Observes, then asks who is banned: bans come and go while EC2 falters.
+    /// `None` when the engine has ended.
+    async fn observe_and_plan(&mut self) -> Result<Option<Round>, RoundError> {
+        self.reconciler.observe().await?;
+        match self.contenders().await? {
+            Some(contenders) => Ok(Some(self.reconciler.round(&contenders).await?)),
+            None => Ok(None),
+        }
     }
 
     fn after(&mut self, round: Round) -> Option<Response> {
@@ -264,12 +284,21 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Tier<A, C, L> {
     }
 
     async fn preview(&mut self) -> Reply {
-        let Some(contenders) = self.contenders().await else {
-            return refused(RefusalKind::Unavailable, "the engine has ended");
+        let status = self.view().status;
+        if self.released {
+            return Reply::NaclPlan {
+                status,
+                steps: Vec::new(),
+            };
+        }
+        let plan = match self.contenders().await {
+            Ok(Some(contenders)) => self.reconciler.preview(&contenders),
+            Ok(None) => return refused(RefusalKind::Unavailable, "the engine has ended"),
+            Err(error) => Err(error),
         };
-        match self.reconciler.preview(&contenders) {
+        match plan {
             Ok(plan) => Reply::NaclPlan {
-                status: self.view().status,
+                status,
                 steps: plan.steps.iter().map(step).collect(),
             },
             Err(error) => refused(RefusalKind::Failed, error.to_string()),

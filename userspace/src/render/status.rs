@@ -51,19 +51,12 @@ fn head(status: &Status) -> String {
 }
 
 fn alarm(attachment: &Attachment) -> Option<String> {
-    let name = &attachment.interface;
-    if let Some(left) = attachment.confirm_within_s {
-        return Some(format!(
-            "{name} is detached again in {} unless confirmed: nicban confirm",
-            human::duration(left)
-        ));
-    }
-    (attachment.mode == Some(AttachMode::Generic)).then(|| {
-        format!(
-            "GENERIC XDP on {name}: packets are dropped late, at hardly less cost than in \
-             iptables; its driver has no native XDP, or refused it (see the log)"
-        )
-    })
+    let left = attachment.confirm_within_s?;
+    Some(format!(
+        "{} is detached again in {} unless confirmed: nicban confirm",
+        attachment.interface,
+        human::duration(left)
+    ))
 }
 
 fn fill_alarm(fill: &Fill) -> Option<String> {

@@ -12,7 +12,8 @@ use crate::rank::Counter;
 
 use super::{
     XdpError,
-    tables::{absent_is_fine, failed, net_v4, net_v6, typed},
+    keys::{net_v4, net_v6},
+    tables::{absent_is_fine, failed, typed},
 };
 
 /// The maps that the program counts in.

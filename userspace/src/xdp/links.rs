@@ -17,7 +17,7 @@ use aya::{
 use nicban_protocol::AttachMode;
 use nix::errno::Errno;
 
-use super::{XdpError, object::program};
+use super::{XdpError, bypass, object::program};
 
 const PREFIX: &str = "link_";
 
@@ -97,25 +97,29 @@ impl Links {
         Ok(replaced)
     }
 
-    /// Attaches to an interface. One that is attached already is left as it is.
+    /// Attaches to an interface. Where [`Attach::Auto`] had to fall back to generic
+    /// mode, what the driver said is returned with it.
     pub fn attach(
         &mut self,
         interface: &str,
         how: Attach,
         keep: Keep,
-    ) -> Result<AttachMode, XdpError> {
-        let mode = match how {
-            Attach::Native => self.attach_in(interface, AttachMode::Native)?,
-            Attach::Generic => self.attach_in(interface, AttachMode::Generic)?,
+    ) -> Result<(AttachMode, Option<XdpError>), XdpError> {
+        let attached = match how {
+            Attach::Native => (self.attach_in(interface, AttachMode::Native)?, None),
+            Attach::Generic => (self.attach_in(interface, AttachMode::Generic)?, None),
             Attach::Auto => match self.attach_in(interface, AttachMode::Native) {
-                Err(XdpError::Refused { .. }) => self.attach_in(interface, AttachMode::Generic)?,
-                other => other?,
+                Err(refused @ XdpError::Refused { .. }) => (
+                    self.attach_in(interface, AttachMode::Generic)?,
+                    Some(refused),
+                ),
+                other => (other?, None),
             },
         };
         if keep == Keep::Pinned {
             self.keep(interface)?;
         }
-        Ok(mode)
+        Ok(attached)
     }
 
     /// Pins an attachment, so that it outlives the daemon.
@@ -137,9 +141,12 @@ impl Links {
 
     /// Detaches from an interface; `false` where it was not attached.
     pub fn detach(&mut self, interface: &str) -> Result<bool, XdpError> {
-        let attached = self.attached.remove(interface).is_some();
+        let link = self.attached.remove(interface);
         remove_pin(&self.pin(interface))?;
-        Ok(attached)
+        // Closed last: the kernel lets go of a link with its last descriptor at once,
+        // but with its last pin at some later time (bpf_link_put, bpf_link_put_direct
+        // in kernel/bpf/syscall.c), when an attach that follows has found it busy.
+        Ok(link.map(drop).is_some())
     }
 
     /// The program.
@@ -193,15 +200,27 @@ impl Links {
 
 /// Detaches what is pinned in a folder, without a daemon and without loading
 /// anything; the names of the interfaces that were freed.
+///
+/// A daemon that hangs holds its links open, pinned or not. So the program is told
+/// first to drop nothing, where all interfaces are to be freed; a daemon that starts
+/// tells it anew.
 pub fn detach_pinned(pin_dir: &Path, interface: Option<&str>) -> Result<Vec<String>, XdpError> {
     let mut detached = Vec::new();
+    let passing = match interface {
+        None => bypass::drop_nothing(pin_dir),
+        Some(_) => Ok(()),
+    };
     for (name, pin) in pinned_links(pin_dir)? {
         if interface.is_none_or(|only| only == name) {
+            // Held until the pin is gone, as in `Links::detach`; a link that can't be
+            // opened must not keep its pin.
+            let link = PinnedLink::from_pin(&pin);
             remove_pin(&pin)?;
+            drop(link);
             detached.push(name);
         }
     }
-    Ok(detached)
+    passing.map(|()| detached)
 }
 
 fn pinned_links(pin_dir: &Path) -> Result<Vec<(String, PathBuf)>, XdpError> {

@@ -4,8 +4,10 @@
 //! without the daemon: the program as `prog`, each link as `link_IFACE`, each map
 //! under its own name.
 
+mod bypass;
 mod counters;
 mod error;
+mod keys;
 mod links;
 mod object;
 mod tables;

@@ -1,21 +1,35 @@
 //! Loading the program against the pinned maps.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
 
-use aya::{Ebpf, EbpfLoader, maps::MapInfo, programs::Xdp};
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{Array, Map, MapData, MapError, MapInfo},
+    programs::Xdp,
+};
 use aya_log::EbpfLogger;
 use nicban_ebpf::abi::{self, maps};
 use tracing::warn;
 
 use crate::target::Ipv6Prefix;
 
-use super::{XdpError, counters::Counters, links::Links, tables::Tables};
+use super::{
+    XdpError,
+    counters::Counters,
+    keys::ipv6_mask,
+    links::Links,
+    tables::{Tables, failed},
+};
 
 /// The compiled program, in this binary.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/nicban-xdp"));
+
+/// The maps of which the settings tell whether they are empty.
+const TRIES: [&str; 4] = [maps::NETS_V4, maps::NETS_V6, maps::ALLOW_V4, maps::ALLOW_V6];
 
 /// What the program is loaded with.
 #[derive(Debug, Clone)]
@@ -24,7 +38,7 @@ pub struct LoadOptions {
     pub pin_dir: PathBuf,
     /// Entries of each of `bans_v4` and `bans_v6`.
     pub max_bans: u32,
-    /// Entries of each of `nets_v4` and `nets_v6`.
+    /// Entries of each of `nets_v4`, `nets_v6`, `allow_v4` and `allow_v6`.
     pub max_nets: u32,
     /// Entries of each of `hits_v4` and `hits_v6`.
     pub max_offenders: u32,
@@ -127,12 +141,14 @@ pub(super) fn program(ebpf: &mut Ebpf) -> Result<&mut Xdp, XdpError> {
 }
 
 /// The sizes that the configuration sets.
-fn capacities(options: &LoadOptions) -> [(&'static str, u32); 6] {
+fn capacities(options: &LoadOptions) -> [(&'static str, u32); 8] {
     [
         (maps::BANS_V4, options.max_bans),
         (maps::BANS_V6, options.max_bans),
         (maps::NETS_V4, options.max_nets),
         (maps::NETS_V6, options.max_nets),
+        (maps::ALLOW_V4, options.max_nets),
+        (maps::ALLOW_V6, options.max_nets),
         (maps::HITS_V4, options.max_offenders),
         (maps::HITS_V6, options.max_offenders),
     ]
@@ -162,42 +178,74 @@ fn layout(map: &str) -> (u32, u32) {
     }
 }
 
-/// Removes the pins of maps of another layout or size, so that new ones are made.
+/// Removes the pins of maps that don't fit, so that new ones are made.
 ///
 /// The attached program keeps the old maps alive and goes on judging by them
 /// until it is itself replaced, which happens only once the new ones are filled.
 fn unpin_what_does_not_fit(options: &LoadOptions) -> Result<Vec<&'static str>, XdpError> {
-    let mut renewed = Vec::new();
+    let pin = |name: &str| options.pin_dir.join(name);
+    let mut pinned = BTreeSet::new();
+    let mut renewed = BTreeSet::new();
     for name in maps::ALL {
-        let pin = options.pin_dir.join(name);
-        if !exists(&pin)? {
-            continue;
-        }
-        let info = MapInfo::from_pin(&pin).map_err(|source| XdpError::Pin {
-            operation: "read",
-            path: pin.clone(),
-            source: Box::new(source),
-        })?;
-        let (key_size, value_size) = layout(name);
-        let capacity = capacities(options)
-            .into_iter()
-            .find_map(|(map, entries)| (map == name).then_some(entries));
-        let fits = info.key_size() == key_size
-            && info.value_size() == value_size
-            && capacity.is_none_or(|entries| entries == info.max_entries());
-        if !fits {
-            warn!(
-                map = name,
-                key_size = info.key_size(),
-                value_size = info.value_size(),
-                max_entries = info.max_entries(),
-                "the pinned map has another layout or size: making a new one"
-            );
-            fs::remove_file(&pin).map_err(|source| XdpError::file("remove", &pin, source))?;
-            renewed.push(name);
+        if exists(&pin(name))? {
+            pinned.insert(name);
+            if !fits(name, &pin(name), options)? {
+                renewed.insert(name);
+            }
         }
     }
+    let settings_fit = pinned.contains(maps::SETTINGS) && !renewed.contains(maps::SETTINGS);
+    // At another length, the keys of IPv6 bans mean other networks.
+    if !settings_fit || mask_in(&pin(maps::SETTINGS))? != ipv6_mask(options.ipv6_prefix) {
+        renewed.extend([maps::BANS_V6, maps::NETS_V6, maps::SETTINGS]);
+    }
+    // The settings tell the attached program which of its own tries are empty.
+    if TRIES.iter().any(|trie| renewed.contains(trie)) {
+        renewed.insert(maps::SETTINGS);
+    }
+    let mut renewed: Vec<_> = renewed.intersection(&pinned).copied().collect();
+    // The settings go first: without them, whoever loads next after a crash in
+    // between renews what they speak of.
+    renewed.sort_by_key(|name| *name != maps::SETTINGS);
+    for name in &renewed {
+        let pin = pin(name);
+        warn!(
+            map = name,
+            "the pinned map does not fit this build or configuration: making a new one"
+        );
+        fs::remove_file(&pin).map_err(|source| XdpError::file("remove", &pin, source))?;
+    }
     Ok(renewed)
+}
+
+/// Whether a pinned map has the layout of this build and the size of the configuration.
+fn fits(name: &str, pin: &Path, options: &LoadOptions) -> Result<bool, XdpError> {
+    let info = MapInfo::from_pin(pin).map_err(|source| unreadable(pin, source))?;
+    let capacity = capacities(options)
+        .into_iter()
+        .find_map(|(map, entries)| (map == name).then_some(entries));
+    Ok((info.key_size(), info.value_size()) == layout(name)
+        && capacity.is_none_or(|entries| entries == info.max_entries()))
+}
+
+/// The mask of IPv6 bans in the pinned settings.
+fn mask_in(pin: &Path) -> Result<[u8; 8], XdpError> {
+    let data = MapData::from_pin(pin).map_err(|source| unreadable(pin, source))?;
+    let settings: Array<MapData, abi::Settings> = Map::Array(data)
+        .try_into()
+        .map_err(|source| unreadable(pin, source))?;
+    let settings = settings
+        .get(&0, 0)
+        .map_err(failed("read", maps::SETTINGS, &0))?;
+    Ok(settings.ipv6_mask)
+}
+
+fn unreadable(pin: &Path, source: MapError) -> XdpError {
+    XdpError::Pin {
+        operation: "read",
+        path: pin.to_owned(),
+        source: Box::new(source),
+    }
 }
 
 /// Pins the program as `prog`, over the pin of the one before.

@@ -1,18 +1,26 @@
 //! The maps that the engine writes: bans, allow list, settings.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::{
+    collections::BTreeSet,
+    net::{Ipv4Addr, Ipv6Addr},
+};
 
 use aya::{
     Ebpf, Pod,
     maps::{Array, HashMap, LpmTrie, Map, MapData, MapError, lpm_trie::Key},
 };
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::IpNet;
 use nicban_ebpf::abi::{
     AddressV4, AddressV6, Allow, AllowOrigin, Ban, EVENTS_OFF, NetBan, NetworkV6, Settings, maps,
 };
 use nicban_protocol::Mode;
 
-use super::{LoadOptions, XdpError};
+use super::{
+    LoadOptions, XdpError,
+    keys::{
+        ipv6_mask, net_ban, net_key_v4, net_key_v6, net_v4, net_v6, trie_v4, trie_v6, upper_half,
+    },
+};
 use crate::target::{self, Ipv6Prefix, Place};
 
 /// Insert or overwrite (`BPF_ANY` in include/uapi/linux/bpf.h).
@@ -26,6 +34,8 @@ pub struct Tables {
     nets_v6: LpmTrie<MapData, AddressV6, NetBan>,
     allow_v4: LpmTrie<MapData, AddressV4, Allow>,
     allow_v6: LpmTrie<MapData, AddressV6, Allow>,
+    /// What the allow maps hold: a look-up there tells no entry's own length.
+    allowed: BTreeSet<IpNet>,
     settings: Array<MapData, Settings>,
     current: Settings,
     ipv6_prefix: Ipv6Prefix,
@@ -50,6 +60,7 @@ impl Tables {
             nets_v6: typed(ebpf, maps::NETS_V6)?,
             allow_v4: typed(ebpf, maps::ALLOW_V4)?,
             allow_v6: typed(ebpf, maps::ALLOW_V6)?,
+            allowed: BTreeSet::new(),
             settings: typed(ebpf, maps::SETTINGS)?,
             current: Settings::default(),
             ipv6_prefix: options.ipv6_prefix,
@@ -58,15 +69,13 @@ impl Tables {
             .settings
             .get(&0, 0)
             .map_err(failed("read", maps::SETTINGS, &0))?;
-        let mask = u64::MAX
-            .checked_shl(64 - u32::from(options.ipv6_prefix.bits()))
-            .unwrap_or(0);
-        tables.current.ipv6_mask = mask.to_be_bytes();
+        tables.current.ipv6_mask = ipv6_mask(options.ipv6_prefix);
         tables.current.event_mask = EVENTS_OFF;
         tables.current.nets_v4 = count(&tables.nets_v4, maps::NETS_V4)?;
         tables.current.nets_v6 = count(&tables.nets_v6, maps::NETS_V6)?;
         tables.current.allow_v4 = count(&tables.allow_v4, maps::ALLOW_V4)?;
         tables.current.allow_v6 = count(&tables.allow_v6, maps::ALLOW_V6)?;
+        tables.allowed = tables.allowed()?.into_iter().collect();
         Ok(tables)
     }
 
@@ -74,26 +83,38 @@ impl Tables {
     /// 0 = never.
     pub fn put(&mut self, network: &IpNet, expires_at: u64) -> Result<(), XdpError> {
         let place = Place::of(network.trunc(), self.ipv6_prefix);
+        let is_new_net = match place {
+            Place::HashV4(_) | Place::HashV6(_) => false,
+            Place::TrieV4 { network, bits } => !holds(&self.nets_v4, &trie_v4(network, bits)),
+            Place::TrieV6 { network, bits } => !holds(&self.nets_v6, &trie_v6(network, bits)),
+        };
+        if is_new_net {
+            self.announce_net(place.map(), 1)?;
+        }
         let ban = Ban { expires_at };
         match place {
             Place::HashV4(address) => self.bans_v4.insert(AddressV4 { address }, ban, ANY),
             Place::HashV6(address) => self.bans_v6.insert(upper_half(address), ban, ANY),
             Place::TrieV4 { network, bits } => {
-                let key = trie_v4(network, bits);
-                if !holds(&self.nets_v4, &key) {
-                    self.announce(|settings| settings.nets_v4 += 1)?;
-                }
-                self.nets_v4.insert(&key, net_ban(expires_at, bits), ANY)
+                let net = net_ban(expires_at, bits);
+                self.nets_v4.insert(&trie_v4(network, bits), net, ANY)
             }
             Place::TrieV6 { network, bits } => {
-                let key = trie_v6(network, bits);
-                if !holds(&self.nets_v6, &key) {
-                    self.announce(|settings| settings.nets_v6 += 1)?;
-                }
-                self.nets_v6.insert(&key, net_ban(expires_at, bits), ANY)
+                let net = net_ban(expires_at, bits);
+                self.nets_v6.insert(&trie_v6(network, bits), net, ANY)
             }
         }
-        .map_err(|source| full_or_failed("put", map_name(place.map()), network, source))
+        .or_else(|source| {
+            if is_new_net {
+                self.announce_net(place.map(), -1)?;
+            }
+            Err(full_or_failed(
+                "put",
+                map_name(place.map()),
+                network,
+                source,
+            ))
+        })
     }
 
     /// Takes a ban out; one that is not in is no error.
@@ -108,11 +129,10 @@ impl Tables {
         .map(|()| true)
         .or_else(absent_is_fine)
         .map_err(failed("remove", map_name(place.map()), network))?;
-        match place {
-            Place::TrieV4 { .. } if removed => self.announce(|settings| settings.nets_v4 -= 1),
-            Place::TrieV6 { .. } if removed => self.announce(|settings| settings.nets_v6 -= 1),
-            _ => Ok(()),
+        if removed {
+            self.announce_net(place.map(), -1)?;
         }
+        Ok(())
     }
 
     /// Every ban in the maps, with its end in ns of `CLOCK_BOOTTIME`.
@@ -153,33 +173,41 @@ impl Tables {
         let value = Allow {
             origin: origin as u32,
         };
-        match network.trunc() {
-            IpNet::V4(net) => {
-                self.announce(|settings| settings.allow_v4 += 1)?;
-                self.allow_v4.insert(&net_key_v4(net), value, ANY)
-            }
-            IpNet::V6(net) => {
-                self.announce(|settings| settings.allow_v6 += 1)?;
-                self.allow_v6.insert(&net_key_v6(net), value, ANY)
-            }
+        let network = network.trunc();
+        let is_new = self.allowed.insert(network);
+        if is_new {
+            self.announce_allowed()?;
         }
-        .map_err(|source| full_or_failed("allow", allow_map(network), network, source))
+        match network {
+            IpNet::V4(net) => self.allow_v4.insert(&net_key_v4(net), value, ANY),
+            IpNet::V6(net) => self.allow_v6.insert(&net_key_v6(net), value, ANY),
+        }
+        .or_else(|source| {
+            if is_new {
+                self.allowed.remove(&network);
+                self.announce_allowed()?;
+            }
+            Err(full_or_failed(
+                "allow",
+                allow_map(&network),
+                &network,
+                source,
+            ))
+        })
     }
 
     /// Drop `network` again where it is banned; one that was not allowed is no error.
     pub fn disallow(&mut self, network: &IpNet) -> Result<(), XdpError> {
-        match network.trunc() {
+        let network = network.trunc();
+        match network {
             IpNet::V4(net) => self.allow_v4.remove(&net_key_v4(net)),
             IpNet::V6(net) => self.allow_v6.remove(&net_key_v6(net)),
         }
         .map(|()| true)
         .or_else(absent_is_fine)
-        .map_err(failed("disallow", allow_map(network), network))?;
-        let (v4, v6) = (
-            count(&self.allow_v4, maps::ALLOW_V4)?,
-            count(&self.allow_v6, maps::ALLOW_V6)?,
-        );
-        self.announce(|settings| (settings.allow_v4, settings.allow_v6) = (v4, v6))
+        .map_err(failed("disallow", allow_map(&network), &network))?;
+        self.allowed.remove(&network);
+        self.announce_allowed()
     }
 
     /// Every network on the allow list.
@@ -210,6 +238,28 @@ impl Tables {
         self.announce(|settings| settings.newcomer_mask = mask)
     }
 
+    /// Says that a trie of bans gets or has lost an entry; of a hash map there is
+    /// nothing to say.
+    fn announce_net(&mut self, map: target::Map, change: i32) -> Result<(), XdpError> {
+        let settings = &self.current;
+        let (mut nets_v4, mut nets_v6) = (settings.nets_v4, settings.nets_v6);
+        let entries = match map {
+            target::Map::HashV4 | target::Map::HashV6 => return Ok(()),
+            target::Map::TrieV4 => &mut nets_v4,
+            target::Map::TrieV6 => &mut nets_v6,
+        };
+        *entries = entries.saturating_add_signed(change);
+        self.announce(|settings| (settings.nets_v4, settings.nets_v6) = (nets_v4, nets_v6))
+    }
+
+    /// Says how many entries the allow maps have, or are about to have.
+    fn announce_allowed(&mut self) -> Result<(), XdpError> {
+        let is_v4 = |network: &&IpNet| matches!(network, IpNet::V4(_));
+        let v4 = entries(self.allowed.iter().filter(is_v4).count());
+        let v6 = entries(self.allowed.len()) - v4;
+        self.announce(|settings| (settings.allow_v4, settings.allow_v6) = (v4, v6))
+    }
+
     /// Changes the settings. A trie is announced before it gets its entry, and
     /// withdrawn after it lost its last: a packet in between looks in vain, and
     /// no ban is overlooked.
@@ -232,6 +282,11 @@ where
         .take_map(name)
         .ok_or(XdpError::Missing { what: "map", name })?;
     T::try_from(map).map_err(failed("open", name, &"the map"))
+}
+
+/// A map has at most `u32::MAX` entries.
+fn entries(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 fn count<K: Pod, V: Pod>(
@@ -305,45 +360,4 @@ fn allow_map(network: &IpNet) -> &'static str {
         IpNet::V4(_) => maps::ALLOW_V4,
         IpNet::V6(_) => maps::ALLOW_V6,
     }
-}
-
-fn net_key_v4(net: Ipv4Net) -> Key<AddressV4> {
-    trie_v4(net.network().octets(), net.prefix_len())
-}
-
-fn net_key_v6(net: Ipv6Net) -> Key<AddressV6> {
-    trie_v6(net.network().octets(), net.prefix_len())
-}
-
-fn trie_v4(address: [u8; 4], bits: u8) -> Key<AddressV4> {
-    Key::new(u32::from(bits), AddressV4 { address })
-}
-
-fn trie_v6(address: [u8; 16], bits: u8) -> Key<AddressV6> {
-    Key::new(u32::from(bits), AddressV6 { address })
-}
-
-fn net_ban(expires_at: u64, prefix_len: u8) -> NetBan {
-    NetBan {
-        expires_at,
-        prefix_len: u32::from(prefix_len),
-    }
-}
-
-fn upper_half(address: [u8; 16]) -> NetworkV6 {
-    NetworkV6 {
-        network: std::array::from_fn(|index| address[index]),
-    }
-}
-
-/// The kernel keeps lengths within the family's, so that clamping loses nothing.
-pub(super) fn net_v4(address: Ipv4Addr, prefix_len: u32) -> IpNet {
-    let prefix_len = u8::try_from(prefix_len).map_or(32, |length| length.min(32));
-    IpNet::V4(Ipv4Net::new_assert(address, prefix_len).trunc())
-}
-
-/// As [`net_v4`].
-pub(super) fn net_v6(address: Ipv6Addr, prefix_len: u32) -> IpNet {
-    let prefix_len = u8::try_from(prefix_len).map_or(128, |length| length.min(128));
-    IpNet::V6(Ipv6Net::new_assert(address, prefix_len).trunc())
 }

@@ -13,7 +13,7 @@ async fn client(server: &Server) -> Ec2 {
         .endpoint_url(server.url())
         .load()
         .await;
-    Ec2::new(&config)
+    Ec2::new(config)
 }
 
 fn rule(direction: Direction, network: &str) -> Rule {
@@ -376,7 +376,7 @@ async fn no_credentials_is_not_a_dead_network() {
         .endpoint_url(server.url())
         .load()
         .await;
-    let error = Ec2::new(&config).describe("acl-1").await.unwrap_err();
+    let error = Ec2::new(config).describe("acl-1").await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::Credentials, "{error}");
     assert!(server.seen().is_empty());
 }

@@ -1,0 +1,15 @@
+//! The real daemon on a host of its own, with a cable on which packets really travel.
+
+mod config;
+mod kernel;
+mod programs;
+mod running;
+mod site;
+mod wire;
+
+pub use config::DaemonConfig;
+pub use kernel::Pins;
+pub use programs::{Program, program};
+pub use running::{Daemon, Ran};
+pub use site::{GATEWAY, GATEWAY_V6, HONEST, HONEST_V6, HOST, HOST_V6, Site};
+pub use wire::{Traffic, Wire};

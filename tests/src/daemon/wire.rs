@@ -1,0 +1,205 @@
+//! Packets from any source, and a count of those that arrive.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::site::{HONEST, HONEST_V6, HOST, HOST_V6, MAC};
+use crate::net::{Arrivals, Frame, Namespace, Sender};
+use crate::wait;
+
+/// Packets of one try.
+const VOLLEY: u64 = 3;
+
+/// How long packets may take on a busy machine.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// One interface of the outside, the host behind it, and a counter there.
+#[derive(Debug)]
+pub struct Wire<'a> {
+    sender: Arc<Sender>,
+    arrivals: Arrivals<'a>,
+    watched: Mutex<BTreeSet<IpAddr>>,
+}
+
+impl<'a> Wire<'a> {
+    pub(super) fn new(
+        outside: &Namespace,
+        interface: &str,
+        host: &'a Namespace,
+        purpose: &str,
+    ) -> Result<Self> {
+        Ok(Self {
+            sender: Arc::new(Sender::new(outside, interface)?),
+            arrivals: Arrivals::new(host, purpose)?,
+            watched: Mutex::default(),
+        })
+    }
+
+    /// Expects that packets of a source get through, every one.
+    ///
+    /// # Errors
+    /// One doesn't.
+    pub fn arrives(&self, source: &str) -> Result<()> {
+        let source = address(source)?;
+        let before = self.count(source)?;
+        self.send(source, VOLLEY)?;
+        wait::until(&format!("packets of {source} arrive"), LIMIT, || {
+            Ok((self.count(source)? >= before + VOLLEY).then_some(()))
+        })?;
+        let count = self.count(source)? - before;
+        ensure!(
+            count == VOLLEY,
+            "{count} of {VOLLEY} packets of {source} arrived"
+        );
+        Ok(())
+    }
+
+    /// Expects that packets of a source don't get through, while those of an
+    /// honest one, sent after them, do.
+    ///
+    /// # Errors
+    /// One gets through.
+    pub fn blocked(&self, source: &str) -> Result<()> {
+        let source = address(source)?;
+        let before = self.count(source)?;
+        self.send(source, VOLLEY)?;
+        self.arrives(if source.is_ipv4() { HONEST } else { HONEST_V6 })?;
+        let count = self.count(source)? - before;
+        ensure!(
+            count == 0,
+            "{count} packets of {source}, which is banned, arrived"
+        );
+        Ok(())
+    }
+
+    /// Sends packets of a source.
+    ///
+    /// # Errors
+    /// The interface is down.
+    pub fn send(&self, source: IpAddr, packets: u64) -> Result<()> {
+        let frame = frame(&self.sender, source);
+        (0..packets).try_for_each(|_| self.sender.send(&frame))
+    }
+
+    /// Bytes of one packet of a source, from the Ethernet header on.
+    pub fn frame_bytes(&self, source: IpAddr) -> u64 {
+        frame(&self.sender, source).bytes().len() as u64
+    }
+
+    /// Packets of a source that have arrived since it was first asked for.
+    ///
+    /// # Errors
+    /// nft fails.
+    pub fn count(&self, source: IpAddr) -> Result<u64> {
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        if watched.insert(source) {
+            self.arrivals.watch(&[source])?;
+        }
+        self.arrivals.count(source)
+    }
+
+    /// Sends packets of these sources, in turn and without end, until told to stop.
+    ///
+    /// # Errors
+    /// nft fails.
+    pub fn traffic(&self, sources: &[&str]) -> Result<Traffic> {
+        let sources = sources
+            .iter()
+            .map(|source| address(source))
+            .collect::<Result<Vec<_>>>()?;
+        for source in &sources {
+            self.count(*source)?;
+        }
+        let frames: Vec<Frame> = sources.iter().map(|s| frame(&self.sender, *s)).collect();
+        let rounds = Arc::new(AtomicU64::new(0));
+        let over = Arc::new(AtomicBool::new(false));
+        let (sender, counted, stop) = (
+            Arc::clone(&self.sender),
+            Arc::clone(&rounds),
+            Arc::clone(&over),
+        );
+        let thread = thread::spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                frames.iter().try_for_each(|frame| sender.send(frame))?;
+                counted.fetch_add(1, Ordering::Relaxed);
+                // Some thousands a second: no queue of the cable overflows.
+                thread::sleep(Duration::from_micros(200));
+            }
+            Ok(())
+        });
+        Ok(Traffic {
+            rounds,
+            over,
+            thread: Some(thread),
+        })
+    }
+}
+
+/// Packets that go on being sent.
+#[derive(Debug)]
+pub struct Traffic {
+    rounds: Arc<AtomicU64>,
+    over: Arc<AtomicBool>,
+    thread: Option<thread::JoinHandle<Result<()>>>,
+}
+
+impl Traffic {
+    /// Packets of each source so far.
+    pub fn sent(&self) -> u64 {
+        self.rounds.load(Ordering::Relaxed)
+    }
+
+    /// Waits until so many more packets of each source have been sent.
+    ///
+    /// # Errors
+    /// The sending has stopped.
+    pub fn go_on_for(&self, packets: u64) -> Result<()> {
+        let goal = self.sent() + packets;
+        wait::until("the traffic goes on", Duration::from_secs(20), || {
+            Ok((self.sent() >= goal).then_some(()))
+        })
+    }
+
+    /// Ends it: packets that were sent of each source.
+    ///
+    /// # Errors
+    /// A packet could not be sent.
+    pub fn end(mut self) -> Result<u64> {
+        self.over.store(true, Ordering::Relaxed);
+        match self.thread.take().map(thread::JoinHandle::join) {
+            Some(Ok(result)) => result?,
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
+            None => {}
+        }
+        Ok(self.sent())
+    }
+}
+
+impl Drop for Traffic {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+}
+
+fn frame(sender: &Sender, source: IpAddr) -> Frame {
+    let host: IpAddr = if source.is_ipv4() { HOST } else { HOST_V6 }
+        .parse()
+        .unwrap_or(source);
+    Frame::udp(
+        (&sender.mac(), &MAC),
+        SocketAddr::new(source, 4_000),
+        SocketAddr::new(host, 9),
+        b"let me in",
+    )
+}
+
+fn address(text: &str) -> Result<IpAddr> {
+    text.parse()
+        .with_context(|| format!("{text} as an address"))
+}

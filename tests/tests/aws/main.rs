@@ -1,0 +1,19 @@
+//! The NACL tier: the real `nicban` binary, with the real AWS SDK over HTTP, against doubles.
+#![cfg(feature = "aws")]
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests wait for real processes, on the real clock"
+)]
+
+mod adapter;
+mod commands;
+mod credentials;
+mod discovery;
+mod errors;
+mod faults;
+mod meddling;
+mod moto;
+mod release;
+mod site;
+mod slots;

@@ -1,0 +1,34 @@
+//! The real daemon against real packets, each effect shown beside its opposite.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "bans end by the real clock, and so are measured against it"
+)]
+
+mod access;
+mod activation;
+mod allow;
+mod attach;
+mod bans;
+mod capacity;
+mod configuration;
+mod expiry;
+mod flush;
+mod jails;
+mod metrics;
+mod modes;
+mod restart;
+mod rivals;
+mod socket;
+mod trial;
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// The time since the Unix epoch.
+fn wall() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap()
+}
+
+/// As fail2ban's `<time>`: whole seconds.
+fn now() -> i64 {
+    i64::try_from(wall().as_secs()).unwrap()
+}
