@@ -150,12 +150,13 @@ impl Scene {
     pub(crate) fn start_daemon(&self) -> Result<()> {
         let socket = self.path("nicban.sock");
         let config = format!(
-            "[daemon]\nsocket = {socket:?}\nstate_dir = {:?}\n\
-             [xdp]\ninterfaces = [\"eth0\"]\npin_dir = {:?}\nmax_bans = 4096\nmax_nets = 256\n\
+            "[daemon]\nsocket = \"{}\"\nstate_dir = \"{}\"\n\
+             [xdp]\ninterfaces = [\"eth0\"]\npin_dir = \"{}\"\nmax_bans = 4096\nmax_nets = 256\n\
              [nacl]\nenabled = \"off\"\n\
              [metrics]\nenabled = false\n",
-            self.path("state"),
-            self.pins.path(),
+            socket.display(),
+            self.path("state").display(),
+            self.pins.path().display(),
         );
         let config = DaemonConfig {
             program: program("nicban")?,
@@ -277,7 +278,7 @@ impl Scene {
     fn volley(&self, source: &str) -> Result<u64> {
         let source: IpAddr = source.parse()?;
         let honest = if source.is_ipv4() { HONEST } else { HONEST_V6 };
-        let to = self.bastion_at(source)?;
+        let to = Self::bastion_at(source)?;
         arrives(
             (&self.outside, source, honest.parse()?),
             (&self.bastion, to),
@@ -285,7 +286,7 @@ impl Scene {
         )
     }
 
-    fn bastion_at(&self, source: IpAddr) -> Result<SocketAddr> {
+    fn bastion_at(source: IpAddr) -> Result<SocketAddr> {
         let own = if source.is_ipv4() {
             BASTION
         } else {
@@ -304,7 +305,7 @@ impl Scene {
         leaked.watch(&sources)?;
         let flood = Flood::new();
         for source in sources {
-            flood.add(&self.outside, source, self.bastion_at(source)?, RATE)?;
+            flood.add(&self.outside, source, Self::bastion_at(source)?, RATE)?;
         }
         let fire = Fire { flood, leaked };
         fire.go_on()?;
@@ -322,7 +323,7 @@ impl Scene {
             match guess(
                 &self.outside,
                 address,
-                self.bastion_at(address)?.ip(),
+                Self::bastion_at(address)?.ip(),
                 attempt,
                 banned,
             )? {
@@ -335,7 +336,12 @@ impl Scene {
     /// Opens an SSH session by key.
     pub(crate) fn session(&self, from: &str) -> Result<Session> {
         let from = from.parse()?;
-        Session::open(&self.outside, &self.keys, from, self.bastion_at(from)?.ip())
+        Session::open(
+            &self.outside,
+            &self.keys,
+            from,
+            Self::bastion_at(from)?.ip(),
+        )
     }
 
     /// Opens an SSH session of the honest client.
@@ -408,11 +414,10 @@ impl Scene {
             .collect::<Result<_, _>>()?;
         let entries: Vec<serde_json::Value> =
             serde_json::from_str(&text).context("bpftool's JSON")?;
-        let hex = |byte: &u64| format!("\"{byte:#04x}\"");
-        let key = format!("[{}]", octets.iter().map(hex).collect::<Vec<_>>().join(","));
+        let key: serde_json::Value = octets.iter().map(|byte| format!("{byte:#04x}")).collect();
         let entry = entries
             .iter()
-            .find(|entry| entry["key"].to_string() == key)
+            .find(|entry| entry["key"] == key)
             .with_context(|| format!("{address} is not in {text}"))?;
         let at = entry["formatted"]["value"]["expires_at"]
             .as_u64()
