@@ -65,7 +65,7 @@ pub fn veth(one: Link<'_>, other: Link<'_>) -> Result<()> {
 
 /// Waits until an interface has its queue: the kernel gives it one some time after
 /// both ends are up, and loses without a word what is sent before
-/// (`linkwatch_event`, net/core/link_watch.c).
+/// (`linkwatch_event` in the kernel).
 fn wait_for_carrier(end: Link<'_>) -> Result<()> {
     let what = format!("{} has a carrier", end.interface);
     wait::until(&what, Duration::from_secs(10), || {

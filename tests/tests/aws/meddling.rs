@@ -27,7 +27,7 @@ fn settled() -> Site {
     }
     site.wait_nacl("three entries", |nacl| nacl.entries.len() == 3);
     let put_in = now();
-    let limit = std::time::Duration::from_secs(60);
+    let limit = std::time::Duration::from_mins(1);
     wait::until("they have settled", limit, || {
         Ok((now() > put_in + SETTLE_S).then_some(()))
     })

@@ -89,7 +89,7 @@ impl Site {
             ec2: cloud.ec2.endpoint(),
             imds: cloud.imds.endpoint(),
             cloud,
-            pins: pins,
+            pins,
             folder,
             host,
             _runtime: runtime,
