@@ -26,6 +26,7 @@ mod with_aws {
             ledger::{Ledger as _, LedgerEntry},
             market::MarketState,
             plan::{Finding, Input, plan, release as plan_release},
+            released::Released,
             selftest::selftest,
         },
         store::{FILE_NAME, SqliteLedger},
@@ -175,6 +176,9 @@ mod with_aws {
     /// A line for each entry that was taken out.
     pub(in crate::commands) async fn release(config: &Config) -> anyhow::Result<Vec<String>> {
         let mut ledger = ledger(config)?;
+        Released::in_folder(&config.daemon.state_dir)
+            .set()
+            .context("cannot remember the release")?;
         let records = ledger.entries()?;
         if records.is_empty() {
             return Ok(Vec::new());
