@@ -62,14 +62,10 @@ mod with_aws {
     }
 
     pub(in crate::commands) async fn discover(config: &Config) -> anyhow::Result<Discovery> {
+        // What is put in or taken out meanwhile is in one of the two readings.
+        let mut ours = recorded(config)?;
         let Site { found, acls, .. } = observe(config).await?;
-        // A host that never ran the daemon has no store, and no entries either.
-        let path = config.daemon.state_dir.join(FILE_NAME);
-        let ours = if path.exists() {
-            ledger(config)?.entries()?
-        } else {
-            Vec::new()
-        };
+        ours.extend(recorded(config)?);
         let findings = findings(config, &found, &acls, &ours);
         Ok(Discovery {
             acls: acls
@@ -90,6 +86,15 @@ mod with_aws {
                 })
                 .collect(),
         })
+    }
+
+    /// What the ledger says. A host that never ran the daemon has none.
+    fn recorded(config: &Config) -> anyhow::Result<Vec<LedgerEntry>> {
+        let store = config.daemon.state_dir.join(FILE_NAME);
+        if !store.exists() {
+            return Ok(Vec::new());
+        }
+        Ok(ledger(config)?.entries()?)
     }
 
     /// What a plan would notice.
