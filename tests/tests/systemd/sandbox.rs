@@ -8,7 +8,7 @@ use crate::machine::{INSTALL, Machine};
 const BAD: &str = "198.51.100.7";
 const BAD_V6: &str = "2001:db8:bad::1";
 
-/// The bits 12, 38 and 39: NET_ADMIN, PERFMON and BPF (`linux/capability.h`).
+/// The bits 12, 38 and 39: `CAP_NET_ADMIN`, `CAP_PERFMON` and `CAP_BPF` (`linux/capability.h`).
 const CAPABILITIES: &str = "000000c000001000";
 
 #[test]

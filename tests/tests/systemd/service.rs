@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 
 use anyhow::{Result, ensure};
 use nicban_tests::daemon::{HONEST, Ran};
+use nicban_tests::wait;
 
-use crate::machine::{ENABLE, INSTALL, Machine};
+use crate::machine::{ENABLE, INSTALL, Machine, PATIENCE};
 
 const BAD: &str = "198.51.100.7";
 const LATER: [&str; 3] = ["198.51.100.8", "198.51.100.9", "198.51.100.10"];
@@ -73,6 +74,15 @@ fn the_watchdog_starts_a_hanging_daemon_again() -> Result<()> {
     machine.shell(&format!("nicban ban {BAD} --for 10m"))?;
     wire.blocked(BAD)?;
     let pid = machine.main_pid()?;
+    // While it answers it says so, and stays.
+    let beat = || machine.property("nicban.service", "WatchdogTimestampMonotonic");
+    for _ in 0..3 {
+        let last = beat()?;
+        wait::until("the watchdog hears of the daemon", PATIENCE, || {
+            Ok((beat()? != last).then_some(()))
+        })?;
+    }
+    ensure!(machine.main_pid()? == pid && machine.property("nicban.service", "NRestarts")? == "0");
     machine.shell(&format!("kill -STOP {pid}"))?;
     wire.blocked(BAD)?;
     // It hangs, so this waits, until another process answers.
