@@ -8,24 +8,40 @@ use crate::machine::{ENABLE, INSTALL, Machine, PATIENCE};
 const BAD: &str = "198.51.100.7";
 const WORSE: &str = "198.51.100.8";
 
-/// An enabled sshd jail that has a log to read.
+/// An enabled sshd jail that has a log to read, and asks no name server in vain.
 const JAIL: &str = r"
-printf '[sshd]\nenabled = true\nbackend = polling\nlogpath = /var/log/nicban-tests.log\n' >/etc/fail2ban/jail.local
+printf '[DEFAULT]\nignoreself = false\nusedns = no\n[sshd]\nenabled = true\nbackend = polling\nlogpath = /var/log/nicban-tests.log\n' >/etc/fail2ban/jail.local
 : >/var/log/nicban-tests.log
-rm -f /var/lib/fail2ban/fail2ban.sqlite3
+rm -f /var/lib/fail2ban/fail2ban.sqlite3 /var/log/fail2ban.log
+";
+
+/// What shutdown.target does, which cannot be started by hand: one transaction that
+/// stops them.
+const SHUTDOWN: &str = r"
+printf '[Unit]\nDefaultDependencies=no\nConflicts=nicban.socket nicban.service fail2ban.service\nAfter=nicban.socket nicban.service fail2ban.service\n' >/etc/systemd/system/shut-down.target
 ";
 
 #[test]
 fn fail2bans_bans_outlast_its_own_service() -> Result<()> {
-    let machine = Machine::boot(&[INSTALL, ENABLE, JAIL].concat())?;
+    let machine = Machine::boot(&[INSTALL, ENABLE, JAIL, SHUTDOWN].concat())?;
     let wire = machine.wire()?;
     wire.arrives(BAD)?;
     start_fail2ban(&machine)?;
     machine.shell(&format!("fail2ban-client set sshd banip {BAD}"))?;
     wire.blocked(BAD)?;
-    // Both stop, in the order in which a shutdown would have it, and come back.
-    machine.shell("systemctl stop fail2ban.service nicban.service")?;
+    // As at a shutdown: all at once, in systemd's order. fail2ban's last requests
+    // are answered all the same.
+    machine.shell("systemctl start shut-down.target")?;
+    for unit in ["fail2ban.service", "nicban.service", "nicban.socket"] {
+        ensure!(
+            machine.property(unit, "ActiveState")? == "inactive",
+            "{unit}"
+        );
+    }
+    let errors = machine.shell("grep ERROR /var/log/fail2ban.log || true")?;
+    ensure!(errors.is_empty(), "{errors}");
     wire.blocked(BAD)?;
+    machine.shell("systemctl stop shut-down.target && systemctl start nicban.socket")?;
     start_fail2ban(&machine)?;
     wire.blocked(BAD)?;
     wait::until("fail2ban has restored the ban", PATIENCE, || {
