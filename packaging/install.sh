@@ -18,6 +18,7 @@ bin=/usr/bin
 units=/etc/systemd/system
 etc=/etc/nicban
 state=/var/lib/nicban
+run=/run/nicban
 pins=/sys/fs/bpf/nicban
 fail2ban=/etc/fail2ban
 
@@ -121,6 +122,8 @@ do_uninstall() {
         rm -r "$pins"
     fi
     rm -f "$bin/nicban" "$bin/nicban-action" "$units/nicban.service" "$units/nicban.socket"
+    # systemd leaves the socket's path where it was.
+    rm -rf "$run"
     if booted; then
         systemctl daemon-reload
     fi

@@ -95,7 +95,7 @@ pub fn code_of(result: Result<(), Failure>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("nicban: {:#}", failure.error);
+            crate::logging::complain(&failure.error);
             ExitCode::from(failure.exit as u8)
         }
     }

@@ -38,6 +38,18 @@ where
     }
 }
 
+/// A line for what the program ends of: `<3>text`, whatever lines the text has.
+pub(super) fn last_words(text: &str) -> String {
+    let mut line = format!("<{}>", priority(Level::ERROR));
+    for letter in text.chars() {
+        match letter {
+            ' '..='~' => line.push(letter),
+            _ => line.extend(letter.escape_debug()),
+        }
+    }
+    line
+}
+
 /// As syslog(3) numbers them.
 fn priority(level: Level) -> u8 {
     match level {
@@ -45,5 +57,18 @@ fn priority(level: Level) -> u8 {
         Level::WARN => 4,
         Level::INFO => 6,
         Level::DEBUG | Level::TRACE => 7,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::last_words;
+
+    #[test]
+    fn last_words_are_one_line_of_priority_3() {
+        assert_eq!(
+            last_words("cannot load:\n13: (7b) r6\n\u{1b}[1m „so“"),
+            r"<3>cannot load:\n13: (7b) r6\n\u{1b}[1m „so“"
+        );
     }
 }

@@ -54,6 +54,17 @@ pub fn init(config: &config::Log) -> anyhow::Result<()> {
         .context("something else has set up the log already")
 }
 
+/// Tells stderr what a command failed of: for people as it is, for the journal in
+/// one line with a priority. It needs no [`init`].
+pub fn complain(error: &anyhow::Error) {
+    let text = format!("nicban: {error:#}");
+    if is_journal(&io::stderr(), env::var("JOURNAL_STREAM").ok().as_deref()) {
+        eprintln!("{}", journal::last_words(&text));
+    } else {
+        eprintln!("{text}");
+    }
+}
+
 /// A filter for a level. At those that are for finding faults, the libraries
 /// below nicban say no more than before: they would drown it.
 fn directives(level: LogLevel) -> String {

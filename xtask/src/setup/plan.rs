@@ -77,6 +77,7 @@ const PROGRAMS: &[(&str, &str, Scope)] = &[
     ("ssh", "openssh-client", Scope::Demo),
     ("sshpass", "sshpass", Scope::Demo),
     ("modprobe", "kmod", Scope::Demo),
+    ("systemctl", "systemd", Scope::Test),
 ];
 
 /// What is missing, in the order in which to provide it.

@@ -1,0 +1,11 @@
+//! The shipped units under a real systemd, which is the first process of a machine of its own.
+//!
+//! Needs root, systemd 252 or later, fail2ban, nftables, cgroup2 and overlayfs; no dbus. The machine outside may
+//! run systemd or not: it is left alone.
+
+mod boot;
+mod broken;
+mod install;
+mod machine;
+mod sandbox;
+mod service;
