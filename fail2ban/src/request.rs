@@ -100,8 +100,11 @@ pub enum Request {
     },
     /// What the NACL tier sees and would do next.
     NaclPlan {},
-    /// Take out every NACL entry that nicban put in, and put in no more.
+    /// Take out every NACL entry that nicban put in, and put in no more, also after
+    /// a restart.
     NaclRelease {},
+    /// Put entries into NACLs again.
+    NaclResume {},
 }
 
 /// A ban as fail2ban's tags tell it.

@@ -131,7 +131,8 @@ impl Request {
             | Self::SetMode { .. }
             | Self::Confirm {}
             | Self::NaclPlan {}
-            | Self::NaclRelease {} => Ok(()),
+            | Self::NaclRelease {}
+            | Self::NaclResume {} => Ok(()),
         }
     }
 }

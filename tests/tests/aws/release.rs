@@ -61,9 +61,12 @@ fn the_daemon_releases_both_nacls_and_puts_nothing_in_any_more() {
     // Asked twice, it has nothing more to do.
     assert_eq!(site.nicban(&["nacl", "release"]).code, Some(0));
     assert_eq!(site.cloud.ec2.count("CreateNetworkAclEntry", "ok"), creates);
-    // Until the daemon starts again.
+    // Also after a restart, until the operator says so.
     site.stop();
     site.start();
+    site.wait_state(NaclState::Released, "released");
+    assert_eq!(site.cloud.ec2.count("CreateNetworkAclEntry", "ok"), creates);
+    assert_eq!(site.nicban(&["nacl", "resume"]).code, Some(0));
     site.wait("the new NACL holds three", |site| {
         (site.denied(OTHER_ACL).len() == 3).then_some(())
     });

@@ -26,6 +26,7 @@ mod with_aws {
             ledger::{Ledger as _, LedgerEntry},
             market::MarketState,
             plan::{Finding, Input, plan, release as plan_release},
+            released::Released,
             selftest::selftest,
         },
         store::{FILE_NAME, SqliteLedger},
@@ -61,14 +62,10 @@ mod with_aws {
     }
 
     pub(in crate::commands) async fn discover(config: &Config) -> anyhow::Result<Discovery> {
+        // What is put in or taken out meanwhile is in one of the two readings.
+        let mut ours = recorded(config)?;
         let Site { found, acls, .. } = observe(config).await?;
-        // A host that never ran the daemon has no store, and no entries either.
-        let path = config.daemon.state_dir.join(FILE_NAME);
-        let ours = if path.exists() {
-            ledger(config)?.entries()?
-        } else {
-            Vec::new()
-        };
+        ours.extend(recorded(config)?);
         let findings = findings(config, &found, &acls, &ours);
         Ok(Discovery {
             acls: acls
@@ -89,6 +86,15 @@ mod with_aws {
                 })
                 .collect(),
         })
+    }
+
+    /// What the ledger says. A host that never ran the daemon has none.
+    fn recorded(config: &Config) -> anyhow::Result<Vec<LedgerEntry>> {
+        let store = config.daemon.state_dir.join(FILE_NAME);
+        if !store.exists() {
+            return Ok(Vec::new());
+        }
+        Ok(ledger(config)?.entries()?)
     }
 
     /// What a plan would notice.
@@ -175,6 +181,9 @@ mod with_aws {
     /// A line for each entry that was taken out.
     pub(in crate::commands) async fn release(config: &Config) -> anyhow::Result<Vec<String>> {
         let mut ledger = ledger(config)?;
+        Released::in_folder(&config.daemon.state_dir)
+            .set()
+            .context("cannot remember the release")?;
         let records = ledger.entries()?;
         if records.is_empty() {
             return Ok(Vec::new());

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use nicban_protocol::{Reply, Request};
+use nicban_protocol::{Outcome, Reply, Request};
 use serde::Serialize;
 
 use super::link::{self, Link, accepted, unexpected};
@@ -25,8 +25,10 @@ pub enum Command {
     Plan(Print),
     /// Try the tier: put a deny for a documentation address in, see it, take it out
     Test(Print),
-    /// Take out every entry that nicban put in, and nothing else
+    /// Take out every entry that nicban put in, and nothing else; put none in until `resume`
     Release(Release),
+    /// Put entries in again after a release
+    Resume,
 }
 
 /// How to print.
@@ -130,6 +132,7 @@ pub(super) fn run(globals: &Globals, command: &Command) -> Result<(), Failure> {
         Command::Plan(print) => plan(globals, *print),
         Command::Test(print) => test(globals, *print),
         Command::Release(release_args) => release(globals, *release_args),
+        Command::Resume => resume(globals),
     }
 }
 
@@ -172,6 +175,14 @@ fn test(globals: &Globals, print: Print) -> Result<(), Failure> {
     }
 }
 
+fn resume(globals: &Globals) -> Result<(), Failure> {
+    let (outcome, _) = Link::new(globals)?.done(&Request::NaclResume {})?;
+    output::text(match outcome {
+        Outcome::Unchanged => "the NACL tier was not released\n",
+        _ => "the NACL tier is taken up again\n",
+    })
+}
+
 fn release(globals: &Globals, args: Release) -> Result<(), Failure> {
     if !args.direct {
         let link = Link::new(globals)?.impatient(TIMEOUT);
@@ -189,8 +200,7 @@ fn release(globals: &Globals, args: Release) -> Result<(), Failure> {
         return output::text("none of nicban's entries is in a NACL\n");
     }
     output::text(&format!(
-        "removed:\n  {}\nA daemon that starts again puts entries in again; to prevent it set\n\
-         enabled = \"off\" in [nacl] of the configuration.\n",
+        "removed:\n  {}\nIt stays so over restarts until `nicban nacl resume`.\n",
         removed.join("\n  ")
     ))
 }

@@ -32,6 +32,7 @@ impl Dispatch {
             ))),
             Request::NaclPlan {} => self.nacl.plan().await,
             Request::NaclRelease {} => self.nacl.release().await,
+            Request::NaclResume {} => self.nacl.resume().await,
             Request::List { .. } => match self.engine.call(request).await {
                 Reply::Bans { mut bans, next } => {
                     mark(&mut bans, &self.nacl.status());

@@ -18,7 +18,7 @@ use crate::{
     engine::{Engine, EngineConfig, EngineHandle, Message},
     host::{Host, Watch},
     metrics,
-    nacl::{NaclView, tier},
+    nacl::{NaclView, released::Released, tier},
 };
 
 /// Runs until `shutdown` resolves. The drops stay in force: program, maps and
@@ -34,7 +34,10 @@ pub async fn run(
     let watch = Watch::open()?;
     let host = Host::read().await?;
     let (engine, engine_thread) = start_engine(&config, host).await?;
-    let (nacl, desk) = tier::desk(first_view(&config.nacl));
+    let (nacl, desk) = tier::desk(
+        first_view(&config.nacl),
+        Released::in_folder(&config.daemon.state_dir),
+    );
 
     let mut tasks = JoinSet::new();
     tasks.spawn(pulse::tick(engine.clone()));

@@ -110,7 +110,7 @@ impl Engine {
             self.bans
                 .restore_flush(jail, *asked, self.config.flush_window, now.seconds());
         }
-        self.mode = loaded.settings.mode.unwrap_or(self.config.mode);
+        self.mode = loaded.mode.unwrap_or(self.config.mode);
         self.restore_allowed(&loaded)?;
         self.restore_kernel(was_damaged, now)?;
         self.tables.set_mode(self.mode)?;

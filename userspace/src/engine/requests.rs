@@ -83,12 +83,13 @@ impl Engine {
             } => self.attach(interface.as_deref(), confirm_s, ssh_peer.as_deref(), now),
             Request::Confirm {} => self.confirm(),
             Request::Detach { interface } => self.detach(interface.as_deref()),
-            Request::Status {} | Request::NaclPlan {} | Request::NaclRelease {} => {
-                Err(words::refused(
-                    RefusalKind::Failed,
-                    "the engine does not serve this request",
-                ))
-            }
+            Request::Status {}
+            | Request::NaclPlan {}
+            | Request::NaclRelease {}
+            | Request::NaclResume {} => Err(words::refused(
+                RefusalKind::Failed,
+                "the engine does not serve this request",
+            )),
         }
     }
 

@@ -43,6 +43,8 @@ pub enum Order {
     Plan(oneshot::Sender<Reply>),
     /// Take every entry out, and put none in.
     Release(oneshot::Sender<Reply>),
+    /// Put entries in again.
+    Resume(oneshot::Sender<Reply>),
 }
 
 /// Speaks to the tier.
@@ -76,6 +78,11 @@ impl NaclHandle {
     /// Takes every entry of nicban's out of the NACLs.
     pub async fn release(&self) -> Reply {
         self.ask(Order::Release).await
+    }
+
+    /// Takes the tier up again after a release.
+    pub async fn resume(&self) -> Reply {
+        self.ask(Order::Resume).await
     }
 
     async fn ask(&self, order: impl FnOnce(oneshot::Sender<Reply>) -> Order) -> Reply {

@@ -15,6 +15,7 @@ pub mod ledger;
 pub mod market;
 pub mod plan;
 pub mod reconcile;
+pub mod released;
 pub mod roster;
 pub mod selftest;
 pub mod tier;

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use nicban_protocol::{NaclState, RefusalKind, Reply};
+use nicban_protocol::{NaclState, Outcome, RefusalKind, Reply};
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
@@ -13,6 +13,7 @@ use super::{
     handle::{NaclHandle, NaclView, Order, done, refused},
     ledger::{Ledger, LedgerError},
     reconcile::{Contenders, Reconciler, Round, RoundError, step},
+    released::Released,
 };
 use crate::engine::EngineHandle;
 
@@ -32,15 +33,21 @@ pub struct Rhythm {
 /// The task's end of a [`NaclHandle`].
 #[derive(Debug)]
 pub struct Desk {
+    released: Released,
     orders: mpsc::Receiver<Order>,
     view: watch::Sender<Arc<NaclView>>,
 }
 
 /// A handle, and the desk where its orders arrive.
-pub fn desk(first: NaclView) -> (NaclHandle, Desk) {
+pub fn desk(first: NaclView, released: Released) -> (NaclHandle, Desk) {
     let (sender, orders) = mpsc::channel(8);
     let (view, views) = watch::channel(Arc::new(first));
-    (NaclHandle::new(sender, views), Desk { orders, view })
+    let desk = Desk {
+        released,
+        orders,
+        view,
+    };
+    (NaclHandle::new(sender, views), desk)
 }
 
 impl Desk {
@@ -56,6 +63,17 @@ impl Desk {
             }
         }
         self.view.send_replace(Arc::new(view));
+    }
+
+    fn resume(&self) -> Reply {
+        match self.released.clear() {
+            Ok(true) => done("the tier is taken up again"),
+            Ok(false) => Reply::Done {
+                outcome: Outcome::Unchanged,
+                note: None,
+            },
+            Err(error) => unmarked(&error),
+        }
     }
 
     /// Answers orders while there is no tier to carry them out, until `until`
@@ -80,8 +98,13 @@ impl Desk {
                     steps: Vec::new(),
                 })),
                 Some(Order::Release(reply)) if owned() == Some(0) => {
-                    drop(reply.send(done("none of nicban's entries is in a NACL")));
+                    let answer = match self.released.set() {
+                        Ok(()) => done("none of nicban's entries is in a NACL"),
+                        Err(error) => unmarked(&error),
+                    };
+                    drop(reply.send(answer));
                 }
+                Some(Order::Resume(reply)) => drop(reply.send(self.resume())),
                 Some(Order::Release(reply)) => drop(reply.send(refused(
                     RefusalKind::Failed,
                     format!(
@@ -94,6 +117,14 @@ impl Desk {
     }
 }
 
+/// The operator's word could not be kept.
+fn unmarked(error: &std::io::Error) -> Reply {
+    refused(
+        RefusalKind::Failed,
+        format!("nothing was done: cannot remember it in [daemon] state_dir: {error}"),
+    )
+}
+
 /// The running tier.
 pub struct Tier<A, C, L> {
     reconciler: Reconciler<A, C, L>,
@@ -102,7 +133,6 @@ pub struct Tier<A, C, L> {
     rhythm: Rhythm,
     /// Until the next observation that nothing brings forward.
     pause: Duration,
-    released: bool,
     last: Round,
     state: NaclState,
     reason: String,
@@ -131,7 +161,6 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Tier<A, C, L> {
             desk,
             rhythm,
             pause: rhythm.every,
-            released: false,
             last: Round::default(),
             state: NaclState::On,
             reason: "starting".to_owned(),
@@ -142,8 +171,13 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Tier<A, C, L> {
     /// where this host stands.
     pub async fn run(mut self) -> End {
         let mut waited = self.pause;
+        if self.desk.released.is_set() {
+            self.be_released();
+            self.show();
+        }
         loop {
-            if !self.released && (waited >= self.pause || self.has_work().await) {
+            let released = self.desk.released.is_set();
+            if !released && (waited >= self.pause || self.has_work().await) {
                 waited = Duration::ZERO;
                 if let Some(Response::Rediscover) = self.act().await {
                     return End::Rediscover(self.desk);
@@ -166,8 +200,19 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Tier<A, C, L> {
                     let answer = self.release().await;
                     drop(reply.send(answer));
                 }
+                Some(Order::Resume(reply)) => {
+                    drop(reply.send(self.desk.resume()));
+                    waited = self.pause;
+                }
             }
         }
+    }
+
+    fn be_released(&mut self) {
+        self.be(
+            NaclState::Released,
+            "released by the operator; `nicban nacl resume` takes the tier up again".to_owned(),
+        );
     }
 
     /// Who competes; `None` when the engine has ended.
@@ -285,7 +330,7 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Tier<A, C, L> {
 
     async fn preview(&mut self) -> Reply {
         let status = self.view().status;
-        if self.released {
+        if self.desk.released.is_set() {
             return Reply::NaclPlan {
                 status,
                 steps: Vec::new(),
@@ -307,15 +352,13 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Tier<A, C, L> {
 
     async fn release(&mut self) -> Reply {
         // From now on nothing is put in, also where taking out fails half-way.
-        self.released = true;
+        if let Err(error) = self.desk.released.set() {
+            return unmarked(&error);
+        }
         let outcome = self.reconciler.release().await;
         let reply = match outcome {
             Ok((entries, report)) if report.complete() => {
-                self.be(
-                    NaclState::Released,
-                    "released by the operator; a restart of the daemon takes the tier up again"
-                        .to_owned(),
-                );
+                self.be_released();
                 done(format!("{entries} entries taken out"))
             }
             Ok((entries, report)) => {

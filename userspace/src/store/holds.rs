@@ -28,7 +28,7 @@ pub(super) fn load(store: &Store, mut each: impl FnMut(StoredHold)) -> Result<Lo
         holds += 1;
     }
     Ok(Loaded {
-        settings: settings::load(store)?,
+        mode: settings::mode(store)?,
         allowed: settings::allowed(store)?,
         flushes: flushes(store)?,
         holds,

@@ -15,7 +15,6 @@ mod tests;
 
 pub use error::{StoreError, StoreErrorKind};
 pub use ledger::SqliteLedger;
-pub use settings::Settings;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -51,8 +50,8 @@ pub struct StoredHold {
 /// What was kept beside the holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Loaded {
-    /// Settings that an operator changed.
-    pub settings: Settings,
+    /// The mode that an operator has set; `None` where nobody has.
+    pub mode: Option<Mode>,
     /// Networks that `nicban allow add` added.
     pub allowed: Vec<IpNet>,
     /// Jails whose flush was neither carried out nor claimed by a stop, and when
@@ -114,11 +113,6 @@ impl Store {
     /// Keeps the mode over restarts.
     pub fn set_mode(&mut self, mode: Mode) -> Result<(), StoreError> {
         settings::set_mode(self, mode)
-    }
-
-    /// Keeps over restarts whether `nicban nacl release` took the tier down.
-    pub fn set_released(&mut self, released: bool) -> Result<(), StoreError> {
-        settings::set_released(self, released)
     }
 }
 

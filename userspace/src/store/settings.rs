@@ -2,52 +2,26 @@
 
 use ipnet::IpNet;
 use nicban_protocol::Mode;
-use rusqlite::params;
+use rusqlite::{OptionalExtension as _, params};
 
 use super::{Store, StoreError};
 
-/// Settings that an operator changed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Settings {
-    /// Observe or enforce; `None` where nobody chose.
-    pub mode: Option<Mode>,
-    /// `nicban nacl release` took the NACL tier down.
-    pub released: bool,
-}
-
-pub(super) fn load(store: &Store) -> Result<Settings, StoreError> {
-    let failed = |source| StoreError::sqlite(&store.path, "read the settings", source);
-    let mut query = store
+/// The mode that an operator has set; `None` where nobody has.
+pub(super) fn mode(store: &Store) -> Result<Option<Mode>, StoreError> {
+    let value: Option<String> = store
         .connection
-        .prepare_cached("SELECT name, value FROM settings")
-        .map_err(failed)?;
-    let mut rows = query.query([]).map_err(failed)?;
-    let mut settings = Settings::default();
-    while let Some(row) = rows.next().map_err(failed)? {
-        let name: String = row.get(0).map_err(failed)?;
-        let value: String = row.get(1).map_err(failed)?;
-        match (name.as_str(), value.as_str()) {
-            ("mode", "observe") => settings.mode = Some(Mode::Observe),
-            ("mode", "enforce") => settings.mode = Some(Mode::Enforce),
-            ("nacl", "released") => settings.released = true,
-            _ => {}
-        }
-    }
-    Ok(settings)
-}
-
-fn set(store: &Store, name: &str, value: &str) -> Result<(), StoreError> {
-    store
-        .connection
-        .execute(
-            "INSERT INTO settings (name, value) VALUES (?1, ?2)
-             ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-            params![name, value],
+        .query_row(
+            "SELECT value FROM settings WHERE name = 'mode'",
+            [],
+            |row| row.get(0),
         )
-        .map_err(|source| {
-            StoreError::sqlite(&store.path, format!("set {name} to {value}"), source)
-        })?;
-    Ok(())
+        .optional()
+        .map_err(|source| StoreError::sqlite(&store.path, "read the mode", source))?;
+    Ok(match value.as_deref() {
+        Some("observe") => Some(Mode::Observe),
+        Some("enforce") => Some(Mode::Enforce),
+        _ => None,
+    })
 }
 
 pub(super) fn set_mode(store: &Store, mode: Mode) -> Result<(), StoreError> {
@@ -55,11 +29,17 @@ pub(super) fn set_mode(store: &Store, mode: Mode) -> Result<(), StoreError> {
         Mode::Observe => "observe",
         Mode::Enforce => "enforce",
     };
-    set(store, "mode", value)
-}
-
-pub(super) fn set_released(store: &Store, released: bool) -> Result<(), StoreError> {
-    set(store, "nacl", if released { "released" } else { "active" })
+    store
+        .connection
+        .execute(
+            "INSERT INTO settings (name, value) VALUES ('mode', ?1)
+             ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            params![value],
+        )
+        .map_err(|source| {
+            StoreError::sqlite(&store.path, format!("set the mode to {value}"), source)
+        })?;
+    Ok(())
 }
 
 pub(super) fn allowed(store: &Store) -> Result<Vec<IpNet>, StoreError> {

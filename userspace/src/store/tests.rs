@@ -177,7 +177,7 @@ fn a_batch_is_kept_whole_or_not_at_all() {
 }
 
 #[test]
-fn settings_and_the_allow_list_are_kept() {
+fn the_mode_and_the_allow_list_are_kept() {
     let (_folder, path) = folder();
     let network = "192.0.2.7/24".parse().unwrap();
     {
@@ -185,7 +185,6 @@ fn settings_and_the_allow_list_are_kept() {
         assert_eq!(store.load(|_| {}).unwrap(), Loaded::default());
         store.set_mode(Mode::Enforce).unwrap();
         store.set_mode(Mode::Observe).unwrap();
-        store.set_released(true).unwrap();
         assert!(store.add_allowed(network, 10).unwrap());
         assert!(!store.add_allowed(network, 11).unwrap());
         assert!(
@@ -196,19 +195,11 @@ fn settings_and_the_allow_list_are_kept() {
     }
     let mut store = Store::open(&path).unwrap();
     let loaded = store.load(|_| {}).unwrap();
-    assert_eq!(
-        loaded.settings,
-        Settings {
-            mode: Some(Mode::Observe),
-            released: true
-        }
-    );
+    assert_eq!(loaded.mode, Some(Mode::Observe));
     let shown: Vec<_> = loaded.allowed.iter().map(IpNet::to_string).collect();
     assert_eq!(shown, ["192.0.2.0/24", "2001:db8::1/128"]);
     assert!(store.remove_allowed(network).unwrap());
     assert!(!store.remove_allowed(network).unwrap());
-    store.set_released(false).unwrap();
-    assert!(!store.load(|_| {}).unwrap().settings.released);
 }
 
 #[test]

@@ -237,21 +237,26 @@ impl Layout<'_> {
         let mut taken = BTreeSet::new();
         let mut steps = std::mem::take(&mut self.replaces);
         steps.append(&mut self.deletes);
-        for (network, reason) in std::mem::take(&mut self.creates) {
+        let creates = std::mem::take(&mut self.creates);
+        let mut coming: BTreeSet<IpNet> = creates.iter().map(|(network, _)| *network).collect();
+        'creates: for (network, reason) in creates {
             let family = Family::of(&network);
             let Some(position) = self.place(family, &taken, &freed) else {
                 unplaced.push(network);
                 continue;
             };
-            if held[index(&network)] >= quota {
-                let Some(step) = self.make_room(&network) else {
+            // One may not be enough: where the quota fell, entries whose networks
+            // took another place still stand beyond it.
+            while held[index(&network)] >= quota {
+                let Some(step) = self.make_room(&network, &coming) else {
                     unplaced.push(network);
-                    continue;
+                    continue 'creates;
                 };
                 steps.push(step);
                 held[index(&network)] -= 1;
             }
             taken.insert(position);
+            coming.remove(&network);
             held[index(&network)] += 1;
             let rule = Rule { position, network };
             steps.push(self.step(Change::Create(rule), reason));
@@ -299,18 +304,15 @@ impl Layout<'_> {
         first.or(last)
     }
 
-    /// Takes out an entry that works no more ahead of its turn: that of the
-    /// network which is to be put elsewhere, else any.
-    fn make_room(&mut self, network: &IpNet) -> Option<Step> {
+    /// Takes out an entry that works no more ahead of its turn: one whose network
+    /// stands elsewhere by now, else that of the network which is to be put
+    /// elsewhere, else any.
+    fn make_room(&mut self, network: &IpNet, coming: &BTreeSet<IpNet>) -> Option<Step> {
         let family = Family::of(network);
-        let at = self
-            .moves
-            .iter()
-            .position(|(_, other, _)| other == network)
-            .or_else(|| {
-                let mut moves = self.moves.iter();
-                moves.position(|(_, other, _)| Family::of(other) == family)
-            })?;
+        let candidates = self.moves.iter().enumerate();
+        let (at, _) = candidates
+            .filter(|(_, (_, other, _))| Family::of(other) == family)
+            .min_by_key(|(_, (_, other, _))| (coming.contains(other), other != network))?;
         let (position, network, reason) = self.moves.remove(at);
         Some(self.delete(position, network, reason))
     }

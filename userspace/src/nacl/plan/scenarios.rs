@@ -4,6 +4,7 @@ mod bans;
 mod contest;
 mod lag;
 mod others;
+mod quota;
 mod slots;
 
 use super::model::World;
