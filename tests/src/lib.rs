@@ -13,5 +13,6 @@ pub mod hosts;
 pub mod net;
 pub mod packet;
 pub mod process;
+pub mod simulate;
 pub mod standin;
 pub mod wait;

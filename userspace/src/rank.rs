@@ -248,10 +248,16 @@ impl Ranking {
     /// The `k` offenders with the highest rates, the highest first; equals by
     /// address. Quiet ones are not among them.
     pub fn loudest(&self, k: usize) -> Vec<Offender> {
+        self.loudest_where(k, |_| true)
+    }
+
+    /// The same among those that are `wanted`.
+    pub fn loudest_where(&self, k: usize, wanted: impl Fn(&IpNet) -> bool) -> Vec<Offender> {
         let lightest = lightest(&self.config);
         let mut all: Vec<Offender> = self
             .active
             .iter()
+            .filter(|(network, _)| wanted(network))
             .map(|(network, track)| Offender {
                 network: *network,
                 rate: track.rate(lightest),

@@ -6,6 +6,7 @@ mod demo;
 mod lint;
 mod process;
 mod setup;
+mod simulate;
 mod test;
 mod toolchain;
 
@@ -38,6 +39,12 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Try the choice of offenders for the ACL's slots on simulated attacks
+    Simulate {
+        /// Given to the simulator; `-- --help` lists them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// Run every test
     Test {
         /// Run only the tests whose name holds this
@@ -67,6 +74,7 @@ fn run(task: Task) -> Result<ExitCode> {
         }
         Task::Build => demo::build(setup::Scope::Build)?,
         Task::Demo { arguments } => match demo::run(&arguments)? {},
+        Task::Simulate { arguments } => return simulate::run(&arguments),
         Task::Test { filter } => return test::run(filter.as_deref()),
         Task::Lint => lint::run()?,
     }

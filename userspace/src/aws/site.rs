@@ -7,12 +7,10 @@ use crate::{
     config::{Config, Nacl},
     host::Host,
     nacl::{
-        acl::Direction,
         budget::Allowance,
         caller::{Caller, Pace},
         clock::SystemClock,
         discover::{Discovery, Link, discover},
-        market::MarketConfig,
         plan::PlanConfig,
         reconcile::Place,
     },
@@ -59,23 +57,7 @@ pub fn place(discovery: &Discovery) -> Place {
 
 /// The planner's knobs, as the configuration has them.
 pub fn plan_config(config: &Nacl) -> PlanConfig {
-    PlanConfig {
-        rules: config.rule_numbers.range(),
-        quota: config.quota.get(),
-        ingress: config.directions.contains(&Direction::Ingress),
-        egress: config.directions.contains(&Direction::Egress),
-        market: MarketConfig {
-            minimum_term: config.min_term,
-            first_term: config.first_term,
-            longest_term: config.longest_term,
-            probation: config.probation,
-            blind_half_life: config.blind_half_life,
-            margin: config.margin,
-            floor: config.min_rate,
-            trials: config.trials as usize,
-        },
-        ..PlanConfig::default()
-    }
+    config.plan()
 }
 
 fn links(config: &Config, host: &Host) -> Vec<Link> {

@@ -9,6 +9,8 @@ use std::time::Duration;
 use super::reader::Section;
 use super::{Bounded, Rank, values};
 use crate::nacl::acl::{DEFAULT_QUOTA, Direction, HIGHEST_QUOTA, RULE_NUMBERS};
+use crate::nacl::market::MarketConfig;
+use crate::nacl::plan::PlanConfig;
 
 /// Entries that AWS allows for each direction and family of a NACL.
 pub type Quota = Bounded<1, HIGHEST_QUOTA>;
@@ -169,6 +171,27 @@ impl FromStr for Region {
 }
 
 impl Nacl {
+    /// The planner's knobs.
+    pub fn plan(&self) -> PlanConfig {
+        PlanConfig {
+            rules: self.rule_numbers.range(),
+            quota: self.quota.get(),
+            ingress: self.directions.contains(&Direction::Ingress),
+            egress: self.directions.contains(&Direction::Egress),
+            market: MarketConfig {
+                minimum_term: self.min_term,
+                first_term: self.first_term,
+                longest_term: self.longest_term,
+                probation: self.probation,
+                blind_half_life: self.blind_half_life,
+                margin: self.margin,
+                floor: self.min_rate,
+                trials: self.trials as usize,
+            },
+            ..PlanConfig::default()
+        }
+    }
+
     pub(super) fn read(section: &mut Section<'_, '_>, rank: &Rank) -> Self {
         let default = Self::default();
         let second = Duration::from_secs(1);

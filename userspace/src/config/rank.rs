@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::reader::Section;
 use super::values;
+use crate::rank::RankConfig;
 
 /// `[rank]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +29,15 @@ impl Default for Rank {
 }
 
 impl Rank {
+    /// The ranking's knobs.
+    pub fn ranking(&self) -> RankConfig {
+        RankConfig {
+            half_life: self.half_life,
+            warm_up: self.warm_up,
+            ..RankConfig::default()
+        }
+    }
+
     pub(super) fn read(section: &mut Section<'_, '_>) -> Self {
         let default = Self::default();
         let half_lives = Duration::from_secs(1)..=Duration::from_hours(1);

@@ -63,11 +63,7 @@ impl From<&Config> for EngineConfig {
             grace: xdp.expiry_grace,
             flush_window: whole_seconds(config.fail2ban.flush_hold),
             allow: config.allow.networks.clone(),
-            rank: RankConfig {
-                half_life: config.rank.half_life,
-                warm_up: RankConfig::default().warm_up.min(config.rank.half_life),
-                ..RankConfig::default()
-            },
+            rank: config.rank.ranking(),
             tick: config.rank.tick,
             limits: Limits {
                 hash_v4: max_bans as usize,

@@ -17,9 +17,8 @@ mod snapshot;
 mod tick;
 mod words;
 
-use std::{collections::BTreeSet, sync::Arc, thread};
+use std::{sync::Arc, thread};
 
-use ipnet::IpNet;
 use tokio::sync::{mpsc, watch};
 use tracing::error;
 
@@ -34,6 +33,7 @@ use crate::{
     allow::AllowList,
     bans::Bans,
     clock::Now,
+    nacl::roster::Roster,
     rank::Ranking,
     store::Store,
     xdp::{Counters, Links, ProgramLogger, Tables},
@@ -61,8 +61,8 @@ pub struct Engine {
     attachments: Attachments,
     ranking: Ranking,
     tally: Tally,
-    /// Who held slots when the planner last asked.
-    incumbents: BTreeSet<IpNet>,
+    /// Draws up who competes for the slots.
+    roster: Roster,
     /// What went wrong and has not been mended yet, each told once in the log.
     troubles: words::Troubles,
     epoch: std::time::Duration,

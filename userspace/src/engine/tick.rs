@@ -1,11 +1,6 @@
 //! What time alone brings: ends of bans, counters, a clock that was set.
 
-use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, BTreeSet, BinaryHeap},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use ipnet::IpNet;
 use nicban_protocol::{BanRow, FamilyCounters};
@@ -15,7 +10,7 @@ use super::{Engine, Market, batch::Batch, words};
 use crate::{
     bans::{Ban, KernelChange},
     clock::Now,
-    nacl::{acl::Family, market::Candidate},
+    nacl::roster::Sentence,
     target::Target,
     xdp::XdpError,
 };
@@ -25,9 +20,6 @@ const SHOWN: usize = 20;
 
 /// Bans that one pass of deadlines lifts, so that requests don't wait for a mass expiry.
 const LIFTED_AT_ONCE: usize = 4096;
-
-/// Candidates of each kind: a NACL has 39 slots a family at the most.
-const CANDIDATES: usize = 128;
 
 /// A change of the wall clock beyond this moves the kernel's expiries.
 const CLOCK_STEP: Duration = Duration::from_secs(2);
@@ -41,9 +33,6 @@ pub(super) struct Tally {
     pub(super) counters: [usize; 2],
     read_at: Option<Duration>,
 }
-
-/// Offences, the ban's beginning, the network: the greatest is most worth a slot.
-type Repeated = (u32, i64, IpNet);
 
 impl Engine {
     /// Lifts what has ended.
@@ -135,56 +124,24 @@ impl Engine {
 
     /// Who competes for the NACL's slots.
     pub(super) fn market(&mut self, incumbents: BTreeSet<IpNet>) -> Market {
-        // Who has left a slot is measured anew: what the NACL kept away from the
-        // counters was no silence.
-        for network in self.incumbents.difference(&incumbents) {
-            self.ranking.restart(network);
-        }
-        self.incumbents = incumbents;
-        let mut networks: BTreeSet<IpNet> = self
-            .incumbents
+        let bans = &self.bans;
+        let repeated = bans
             .iter()
-            .filter(|network| self.is_banned(network))
-            .copied()
-            .collect();
-        let loudest = self.ranking.loudest(CANDIDATES);
-        networks.extend(loudest.iter().map(|offender| offender.network));
-        networks.extend(self.most_repeated());
+            .map(|ban| (ban.offences(), ban.since(), ban.target.network()));
+        let sentence = |network: &IpNet| {
+            let ban = bans.get(&Target::from_network(*network).ok()?)?;
+            Some(Sentence {
+                bancount: ban.offences(),
+                since: ban.since(),
+                until: ban.end().seconds(),
+            })
+        };
         Market {
             mode: self.mode,
-            candidates: networks
-                .iter()
-                .filter_map(|network| self.ban_on(network))
-                .map(|ban| self.candidate(&ban))
-                .collect(),
+            candidates: self
+                .roster
+                .candidates(incumbents, &mut self.ranking, repeated, sentence),
             allowed: self.allow.iter().map(|allow| allow.network).collect(),
-        }
-    }
-
-    /// The bans of each family that were repeated most; among equals the latest.
-    fn most_repeated(&self) -> impl Iterator<Item = IpNet> {
-        let mut best: BTreeMap<Family, BinaryHeap<Reverse<Repeated>>> = BTreeMap::new();
-        for ban in self.bans.iter() {
-            let network = ban.target.network();
-            let heap = best.entry(Family::of(&network)).or_default();
-            heap.push(Reverse((ban.offences(), ban.since(), network)));
-            if heap.len() > CANDIDATES {
-                heap.pop();
-            }
-        }
-        best.into_values()
-            .flatten()
-            .map(|Reverse((_, _, network))| network)
-    }
-
-    fn candidate(&self, ban: &Ban<'_>) -> Candidate {
-        let network = ban.target.network();
-        Candidate {
-            network,
-            rate: self.ranking.rate(&network),
-            bancount: ban.offences(),
-            banned_since: ban.since(),
-            until: ban.end().seconds(),
         }
     }
 

@@ -16,6 +16,7 @@ pub mod market;
 pub mod plan;
 pub mod reconcile;
 pub mod released;
+pub mod roster;
 pub mod selftest;
 pub mod tier;
 

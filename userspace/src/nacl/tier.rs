@@ -19,7 +19,7 @@ use crate::engine::EngineHandle;
 
 /// How often the last observation is planned upon anew, without asking EC2. A
 /// plan that has something to do brings the next round forward.
-const LOOK: Duration = Duration::from_secs(2);
+pub const LOOK: Duration = Duration::from_secs(2);
 
 /// When to observe.
 #[derive(Debug, Clone, Copy)]

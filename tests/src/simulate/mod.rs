@@ -1,0 +1,128 @@
+//! Nicban's choice of offenders for the slots, tried on attacks beside other policies.
+//!
+//! The daemon's ranking, roster and planner run as they are, on a simulated host
+//! and EC2; nothing here reads a clock, and each trace comes from a seed, so that
+//! a run repeats itself to the last figure.
+
+mod bound;
+mod ec2;
+mod nicban;
+mod optimum;
+mod options;
+mod peers;
+mod plot;
+mod random;
+mod report;
+mod slots;
+mod tally;
+mod trace;
+mod traces;
+
+use std::fs;
+use std::io::Write as _;
+
+use ::nicban::config::Config;
+use anyhow::{Context as _, Result, bail};
+
+use bound::Bound;
+use nicban::Settings;
+pub use options::Options;
+use report::{Figure, Outcome, Row, SHARE};
+use tally::Tally;
+use traces::Kind;
+
+/// Runs what is asked for, and writes the table, the plot and the JSON. Whether
+/// all went as it has to.
+pub fn run(options: &Options) -> Result<bool> {
+    let settings = settings(options)?;
+    let kinds = chosen(&options.traces)?;
+    fs::create_dir_all(&options.out)
+        .with_context(|| format!("cannot create {}", options.out.display()))?;
+    let mut out = std::io::stdout().lock();
+    let mut outcomes = Vec::new();
+    for kind in kinds {
+        let outcome = simulate(&kind, options, &settings)?;
+        writeln!(out, "{}: {}\n{outcome}", kind.name, kind.about)?;
+        outcomes.push(outcome);
+    }
+    let rows: Vec<Row> = outcomes.iter().flat_map(Outcome::rows).collect();
+    let json = options.out.join("simulate.json");
+    fs::write(&json, serde_json::to_vec_pretty(&rows)?)
+        .with_context(|| format!("cannot write {}", json.display()))?;
+    let svg = options.out.join("simulate.svg");
+    plot::draw(&outcomes, &svg)?;
+    writeln!(out, "written: {}, {}", json.display(), svg.display())?;
+
+    let mut good = true;
+    for outcome in &outcomes {
+        if outcome.is_worse() {
+            good = false;
+            writeln!(out, "{}: worse than it was", outcome.trace)?;
+        }
+        let missed = !outcome.stops_enough() || !outcome.calls_seldom();
+        if options.strict && missed && !outcome.out_of_reach() {
+            good = false;
+            writeln!(out, "{}: the goal is missed", outcome.trace)?;
+        }
+    }
+    Ok(good)
+}
+
+fn settings(options: &Options) -> Result<Settings> {
+    let Some(file) = &options.config else {
+        return Ok(Settings::default());
+    };
+    let config = Config::load(Some(file))?;
+    Ok(Settings {
+        rank: config.rank,
+        nacl: config.nacl,
+    })
+}
+
+fn chosen(names: &[String]) -> Result<Vec<Kind>> {
+    if names.is_empty() {
+        return Ok(traces::ALL.to_vec());
+    }
+    let find = |name: &String| {
+        let kind = traces::ALL.iter().find(|kind| kind.name == name);
+        let Some(kind) = kind else {
+            let known: Vec<_> = traces::ALL.iter().map(|kind| kind.name).collect();
+            bail!("there is no trace {name}; there are {}", known.join(", "));
+        };
+        Ok(*kind)
+    };
+    names.iter().map(find).collect()
+}
+
+fn simulate(kind: &Kind, options: &Options, settings: &Settings) -> Result<Outcome> {
+    let trace = (kind.make)(options.seed, options.length());
+    let nicban = nicban::run(&trace, settings)?;
+    let optimum = optimum::run(&trace);
+    let bound = Bound::of(&trace);
+    let nacl = &settings.nacl;
+    // What the token bucket lets through in all.
+    let budget =
+        f64::from(nacl.calls_burst.get()) + nacl.calls_per_second * f64::from(options.length());
+    let budgeted = Tally {
+        stopped: bound.with(budget),
+        changes: optimum.changes.min(random::whole(budget).into()),
+        ..optimum
+    };
+    let mut loudest = peers::LoudestNow::new(&trace, settings.rank.ranking());
+    let figure = |policy, tally| Figure { policy, tally };
+    Ok(Outcome {
+        trace: trace.name,
+        seed: trace.seed,
+        figures: vec![
+            figure("nicban", nicban),
+            figure("first-come", peers::run(&trace, &mut peers::FirstCome)),
+            figure("lru", peers::run(&trace, &mut peers::LeastRecent)),
+            figure("loudest-now", peers::run(&trace, &mut loudest)),
+            figure("optimum", optimum),
+            figure("optimum-budget", budgeted),
+        ],
+        optimum,
+        calls_needed: bound.calls_for(SHARE * optimum.stopped),
+        floor: kind.floor,
+    })
+}

@@ -1,0 +1,172 @@
+//! An attack, second by second, as the bans see it.
+
+use fastrand::Rng;
+use ipnet::IpNet;
+use nicban::nacl::acl::Family;
+
+use super::random;
+
+/// How long fail2ban takes to ban a source that starts: some failed logins, in s.
+const NOTICED: u32 = 5;
+
+/// The first ban: fail2ban's default `bantime`, in s. Each further one is double
+/// (`bantime.increment`), up to a week.
+const FIRST_BAN: u32 = 600;
+const LONGEST_BAN: u32 = 604_800;
+
+/// A time during which a source sends.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Phase {
+    /// The first second.
+    pub(super) from: u32,
+    /// The first second after it.
+    pub(super) until: u32,
+    /// Packets/s.
+    pub(super) rate: f64,
+}
+
+/// A ban of a source: from one second until before another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ban {
+    pub(super) from: u32,
+    pub(super) until: u32,
+    /// How many it makes with those before.
+    pub(super) count: u32,
+}
+
+/// A source, or what is banned with it.
+#[derive(Debug, Clone)]
+pub(super) struct Source {
+    pub(super) network: IpNet,
+    /// In order, apart from each other.
+    pub(super) bans: Vec<Ban>,
+}
+
+impl Source {
+    pub(super) fn family(&self) -> Family {
+        Family::of(&self.network)
+    }
+}
+
+/// What a banned source sends in a second.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Arrival {
+    pub(super) source: u32,
+    /// Packets/s as it sends in the mean, by which offenders are compared.
+    pub(super) rate: f32,
+    /// Packets that arrive this second: a Poisson draw.
+    pub(super) packets: u32,
+}
+
+/// An attack.
+#[derive(Debug)]
+pub(super) struct Trace {
+    pub(super) name: &'static str,
+    pub(super) seed: u64,
+    pub(super) sources: Vec<Source>,
+    /// What banned sources send, each source once a second. Packets of those that
+    /// are not banned are nobody's to stop.
+    pub(super) seconds: Vec<Vec<Arrival>>,
+}
+
+/// The sources of a trace in the making.
+#[derive(Debug, Default)]
+pub(super) struct Draft {
+    sources: Vec<(IpNet, Vec<Phase>)>,
+}
+
+impl Draft {
+    /// Adds a source, whose phases are in order and apart from each other.
+    pub(super) fn add(&mut self, network: IpNet, phases: Vec<Phase>) {
+        self.sources.push((network, phases));
+    }
+
+    /// The trace of this many seconds.
+    pub(super) fn trace(self, name: &'static str, seed: u64, length: u32) -> Trace {
+        let mut rng = Rng::with_seed(seed ^ 0xA5A5_5A5A);
+        let mut seconds: Vec<Vec<Arrival>> = (0..length).map(|_| Vec::new()).collect();
+        let mut sources = Vec::new();
+        for (index, (network, phases)) in (0_u32..).zip(self.sources) {
+            let bans = bans(&phases, length);
+            for phase in &phases {
+                for ban in &bans {
+                    let from = phase.from.max(ban.from);
+                    for second in from..phase.until.min(ban.until).min(length) {
+                        seconds[second as usize].push(Arrival {
+                            source: index,
+                            #[expect(clippy::cast_possible_truncation, reason = "a rate")]
+                            rate: phase.rate as f32,
+                            packets: random::poisson(&mut rng, phase.rate),
+                        });
+                    }
+                }
+            }
+            sources.push(Source { network, bans });
+        }
+        Trace {
+            name,
+            seed,
+            sources,
+            seconds,
+        }
+    }
+}
+
+/// The bans that fail2ban gives a source for what it sends: it sees packets of a
+/// source that is not banned only.
+fn bans(phases: &[Phase], length: u32) -> Vec<Ban> {
+    let mut bans: Vec<Ban> = Vec::new();
+    let mut free_from = 0;
+    for phase in phases {
+        loop {
+            let seen = phase.from.max(free_from) + NOTICED;
+            if seen >= phase.until.min(length) {
+                break;
+            }
+            let count = u32::try_from(bans.len()).unwrap_or(u32::MAX) + 1;
+            let time = FIRST_BAN
+                .saturating_mul(1 << (count - 1).min(20))
+                .min(LONGEST_BAN);
+            free_from = seen + time;
+            bans.push(Ban {
+                from: seen,
+                until: free_from,
+                count,
+            });
+        }
+    }
+    bans
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PHASE: Phase = Phase {
+        from: 100,
+        until: 2_000,
+        rate: 4.0,
+    };
+
+    #[test]
+    fn a_source_that_goes_on_is_banned_again_for_longer() {
+        let found = bans(&[PHASE], 10_000);
+        let times: Vec<_> = found
+            .iter()
+            .map(|ban| (ban.from, ban.until, ban.count))
+            .collect();
+        assert_eq!(times, [(105, 705, 1), (710, 1_910, 2), (1_915, 4_315, 3)]);
+    }
+
+    #[test]
+    fn only_what_the_banned_send_is_in_the_trace() {
+        let mut draft = Draft::default();
+        draft.add("192.0.2.1/32".parse().unwrap(), vec![PHASE]);
+        let trace = draft.trace("test", 1, 1_000);
+        let sends: Vec<_> = (0..1_000)
+            .filter(|second| !trace.seconds[*second].is_empty())
+            .collect();
+        let expected: Vec<_> = (105..705).chain(710..1_000).collect();
+        assert_eq!(sends, expected);
+    }
+}

@@ -1,0 +1,168 @@
+//! Who competes for the slots: the few bans, of maybe a million, that are worth one.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+
+use ipnet::IpNet;
+
+use super::acl::{FAMILIES, Family};
+use super::market::Candidate;
+use crate::rank::Ranking;
+
+/// Candidates of each kind for each family: a NACL has 39 slots at the most.
+const CANDIDATES: usize = 128;
+
+/// A ban, as far as it matters to a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sentence {
+    /// How often the network has been banned, this time included.
+    pub bancount: u32,
+    /// When the ban began, in seconds since the Unix epoch.
+    pub since: i64,
+    /// When it ends; `None` if it does not.
+    pub until: Option<i64>,
+}
+
+/// Offences, the ban's beginning, the network: the greatest is most worth a slot.
+pub type Repeated = (u32, i64, IpNet);
+
+/// The one that draws up the list of candidates.
+#[derive(Debug, Default)]
+pub struct Roster {
+    incumbents: BTreeSet<IpNet>,
+}
+
+impl Roster {
+    /// The incumbents that are still banned, and of each family the loudest and
+    /// the most repeated; among equals the latest. `bans` are all that there are,
+    /// `sentence` finds one of them.
+    ///
+    /// Who is no longer among the `incumbents` is measured anew: what the NACL
+    /// kept away from the counters was no silence.
+    pub fn candidates(
+        &mut self,
+        incumbents: BTreeSet<IpNet>,
+        ranking: &mut Ranking,
+        bans: impl Iterator<Item = Repeated>,
+        sentence: impl Fn(&IpNet) -> Option<Sentence>,
+    ) -> Vec<Candidate> {
+        for network in self.incumbents.difference(&incumbents) {
+            ranking.restart(network);
+        }
+        self.incumbents = incumbents;
+        let mut networks = self.incumbents.clone();
+        for family in FAMILIES {
+            let loudest =
+                ranking.loudest_where(CANDIDATES, |network| Family::of(network) == family);
+            networks.extend(loudest.iter().map(|offender| offender.network));
+        }
+        networks.extend(most_repeated(bans));
+        networks
+            .into_iter()
+            .filter_map(|network| {
+                let sentence = sentence(&network)?;
+                Some(Candidate {
+                    network,
+                    rate: ranking.rate(&network),
+                    bancount: sentence.bancount,
+                    banned_since: sentence.since,
+                    until: sentence.until,
+                })
+            })
+            .collect()
+    }
+}
+
+fn most_repeated(bans: impl Iterator<Item = Repeated>) -> impl Iterator<Item = IpNet> {
+    let mut best: BTreeMap<Family, BinaryHeap<Reverse<Repeated>>> = BTreeMap::new();
+    for ban in bans {
+        let heap = best.entry(Family::of(&ban.2)).or_default();
+        heap.push(Reverse(ban));
+        if heap.len() > CANDIDATES {
+            heap.pop();
+        }
+    }
+    best.into_values()
+        .flatten()
+        .map(|Reverse((_, _, network))| network)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::rank::{Counter, RankConfig};
+
+    const SENTENCE: Sentence = Sentence {
+        bancount: 1,
+        since: 0,
+        until: None,
+    };
+
+    fn v4(host: usize) -> IpNet {
+        format!("10.0.{}.{}/32", host / 256, host % 256)
+            .parse()
+            .unwrap()
+    }
+
+    fn counted(packets: u64) -> Counter {
+        Counter {
+            packets,
+            bytes: 60 * packets,
+        }
+    }
+
+    fn ranking(counts: Vec<(IpNet, Counter)>) -> Ranking {
+        let mut ranking = Ranking::new(RankConfig::default());
+        ranking.observe(Duration::ZERO, []);
+        ranking.observe(Duration::from_secs(1), counts);
+        ranking
+    }
+
+    fn networks(candidates: &[Candidate]) -> BTreeSet<IpNet> {
+        candidates.iter().map(|it| it.network).collect()
+    }
+
+    #[test]
+    fn a_flood_of_one_family_does_not_hide_the_loudest_of_the_other() {
+        let loud = "2001:db8:0:1::/64".parse().unwrap();
+        let mut counts: Vec<_> = (0..300).map(|host| (v4(host), counted(900))).collect();
+        counts.push((loud, counted(800)));
+        let candidates = Roster::default().candidates(
+            BTreeSet::new(),
+            &mut ranking(counts),
+            std::iter::empty(),
+            |_| Some(SENTENCE),
+        );
+        assert!(networks(&candidates).contains(&loud));
+        assert_eq!(candidates.len(), CANDIDATES + 1);
+    }
+
+    #[test]
+    fn the_most_repeated_come_along_and_the_unbanned_do_not() {
+        let bans = (0..200).map(|host| (u32::try_from(host).unwrap(), 0, v4(host)));
+        let candidates =
+            Roster::default().candidates(BTreeSet::new(), &mut ranking(vec![]), bans, |network| {
+                (*network != v4(199)).then_some(SENTENCE)
+            });
+        let expected: BTreeSet<IpNet> = (200 - CANDIDATES..199).map(v4).collect();
+        assert_eq!(networks(&candidates), expected);
+    }
+
+    #[test]
+    fn who_left_a_slot_is_measured_anew() {
+        let mut ranking = ranking(vec![(v4(1), counted(900)), (v4(2), counted(900))]);
+        let mut roster = Roster::default();
+        let mut call = |incumbents: &[usize], ranking: &mut Ranking| {
+            let incumbents = incumbents.iter().copied().map(v4).collect();
+            roster.candidates(incumbents, ranking, std::iter::empty(), |_| Some(SENTENCE))
+        };
+        call(&[1, 2], &mut ranking);
+        assert!(ranking.rate(&v4(2)) > 0.0);
+        let candidates = call(&[1], &mut ranking);
+        assert!(ranking.rate(&v4(1)) > 0.0);
+        assert!(ranking.rate(&v4(2)) <= 0.0);
+        assert_eq!(networks(&candidates), BTreeSet::from([v4(1)]));
+    }
+}
