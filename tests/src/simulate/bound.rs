@@ -205,9 +205,14 @@ mod tests {
         let bound = Bound::of(&trace);
         let optimum = optimum::run(&trace).stopped;
         assert!(bound.with(0.0) < 1e-6);
-        // Half of the sources, held throughout, stop half of the packets.
-        let half = bound.with(18.0);
-        assert!(half > 0.5 * optimum * 0.99, "a bound: {half} {optimum}");
-        assert!(half < 0.75 * optimum, "and not far off: {half} {optimum}");
+        // Every other source, held through each of its bans, stops half of the packets.
+        let every_other = trace.sources.iter().step_by(2);
+        let calls = every_other.map(|source| source.bans.len()).sum::<usize>();
+        let half = bound.with(f64::from(u32::try_from(calls).unwrap()));
+        assert!(half > 0.49 * optimum, "a bound: {half} {optimum}");
+        assert!(half < 0.9 * optimum, "below the optimum: {half} {optimum}");
+        // Nobody gets further with so few calls than the bound says.
+        let needed = bound.calls_for(0.49 * optimum);
+        assert!(needed > 18.0 && needed < f64::from(u32::try_from(calls).unwrap()));
     }
 }

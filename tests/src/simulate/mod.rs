@@ -155,6 +155,6 @@ fn simulate(kind: &Kind, options: &Options, settings: &Settings) -> Result<Outco
         ],
         optimum,
         calls_needed: bound.calls_for(SHARE * optimum.stopped),
-        floor: kind.floor,
+        floor: options.config.as_ref().map_or(kind.floor, |_| 0.0),
     })
 }
