@@ -18,8 +18,12 @@ mod tally;
 mod trace;
 mod traces;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use ::nicban::config::Config;
 use anyhow::{Context as _, Result, bail};
@@ -39,11 +43,9 @@ pub fn run(options: &Options) -> Result<bool> {
     fs::create_dir_all(&options.out)
         .with_context(|| format!("cannot create {}", options.out.display()))?;
     let mut out = std::io::stdout().lock();
-    let mut outcomes = Vec::new();
-    for kind in kinds {
-        let outcome = simulate(&kind, options, &settings)?;
+    let outcomes = simulate_all(&kinds, options, &settings)?;
+    for (kind, outcome) in kinds.iter().zip(&outcomes) {
         writeln!(out, "{}: {}\n{outcome}", kind.name, kind.about)?;
-        outcomes.push(outcome);
     }
     let rows: Vec<Row> = outcomes.iter().flat_map(Outcome::rows).collect();
     let json = options.out.join("simulate.json");
@@ -94,6 +96,36 @@ fn chosen(names: &[String]) -> Result<Vec<Kind>> {
     names.iter().map(find).collect()
 }
 
+/// Simulates each trace, as many at a time as there are processors.
+fn simulate_all(kinds: &[Kind], options: &Options, settings: &Settings) -> Result<Vec<Outcome>> {
+    let workers = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut done = Vec::new();
+        while let Some(kind) = kinds.get(next.fetch_add(1, Ordering::Relaxed)) {
+            done.push((kind.name, simulate(kind, options, settings)));
+        }
+        done
+    };
+    let mut done = BTreeMap::new();
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        for worker in workers {
+            match worker.join() {
+                Ok(part) => done.extend(part),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+    });
+    kinds
+        .iter()
+        .map(|kind| {
+            done.remove(kind.name)
+                .context("a trace is asked for once")?
+        })
+        .collect()
+}
+
 fn simulate(kind: &Kind, options: &Options, settings: &Settings) -> Result<Outcome> {
     let trace = (kind.make)(options.seed, options.length());
     let nicban = nicban::run(&trace, settings)?;
@@ -123,6 +155,6 @@ fn simulate(kind: &Kind, options: &Options, settings: &Settings) -> Result<Outco
         ],
         optimum,
         calls_needed: bound.calls_for(SHARE * optimum.stopped),
-        floor: kind.floor,
+        floor: options.config.as_ref().map_or(kind.floor, |_| 0.0),
     })
 }

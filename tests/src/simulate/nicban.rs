@@ -5,7 +5,7 @@
 //! them: the kernel's counters, which see no packet that the NACL stopped; EC2;
 //! and the tier's rhythm of looks and observations.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -18,7 +18,7 @@ use nicban::nacl::budget::Allowance;
 use nicban::nacl::caller::{Caller, Pace};
 use nicban::nacl::ledger::{Ledger, LedgerEntry, LedgerError};
 use nicban::nacl::reconcile::{Contenders, Place, Reconciler};
-use nicban::nacl::roster::{Roster, Sentence};
+use nicban::nacl::roster::{Incumbents, Roster, Sentence};
 use nicban::nacl::tier::LOOK;
 use nicban::rank::{Counter, Ranking};
 use nicban_protocol::Mode;
@@ -153,7 +153,7 @@ impl<'t> Host<'t> {
         }
     }
 
-    fn contenders(&mut self, incumbents: BTreeSet<IpNet>) -> Contenders {
+    fn contenders(&mut self, incumbents: Incumbents) -> Contenders {
         self.catch_up();
         let bans = &self.bans;
         let repeated = bans

@@ -24,6 +24,9 @@ const POLICIES: [(&str, RGBColor); 6] = [
 /// A trace is as wide as its bars and a gap.
 const WIDTH: f64 = 8.0;
 
+/// What is left for the legend, in bars.
+const LEGEND: f64 = 9.0;
+
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 /// What a panel shows.
@@ -70,7 +73,7 @@ type Failure = DrawingAreaErrorKind<std::io::Error>;
 impl Panel<'_> {
     fn draw(&self, outcomes: &[Outcome], area: &Area<'_>) -> Result<(), Failure> {
         let lefts = (0_u32..).map(|at| WIDTH * f64::from(at));
-        let end = outcomes.iter().fold(0.0, |end, _| end + WIDTH);
+        let end = outcomes.iter().fold(LEGEND, |end, _| end + WIDTH);
         let mut chart = ChartBuilder::on(area)
             .caption(self.title, ("sans-serif", 17))
             .margin(8)

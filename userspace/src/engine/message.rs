@@ -1,13 +1,16 @@
 //! What the engine may be told, and by what handle.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use nicban_protocol::{Mode, Refusal, RefusalKind, Reply, Request};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Snapshot;
-use crate::{host::Host, nacl::market::Candidate};
+use crate::{
+    host::Host,
+    nacl::{market::Candidate, roster::Incumbents},
+};
 
 /// A message to the engine.
 #[derive(Debug)]
@@ -24,7 +27,7 @@ pub enum Message {
     /// The planner of the NACL tier wants to know who competes.
     Market {
         /// Who holds slots now.
-        incumbents: BTreeSet<IpNet>,
+        incumbents: Incumbents,
         /// Where the answer goes.
         reply: oneshot::Sender<Market>,
     },
@@ -72,7 +75,7 @@ impl EngineHandle {
     }
 
     /// Asks who competes for the slots; `None` when the engine has ended.
-    pub async fn market(&self, incumbents: BTreeSet<IpNet>) -> Option<Market> {
+    pub async fn market(&self, incumbents: Incumbents) -> Option<Market> {
         let (reply, answer) = oneshot::channel();
         let message = Message::Market { incumbents, reply };
         self.sender.send(message).await.ok()?;

@@ -1,6 +1,6 @@
 //! What time alone brings: ends of bans, counters, a clock that was set.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use ipnet::IpNet;
 use nicban_protocol::{BanRow, FamilyCounters};
@@ -10,7 +10,7 @@ use super::{Engine, Market, batch::Batch, words};
 use crate::{
     bans::{Ban, KernelChange},
     clock::Now,
-    nacl::roster::Sentence,
+    nacl::roster::{Incumbents, Sentence},
     target::Target,
     xdp::XdpError,
 };
@@ -123,7 +123,7 @@ impl Engine {
     }
 
     /// Who competes for the NACL's slots.
-    pub(super) fn market(&mut self, incumbents: BTreeSet<IpNet>) -> Market {
+    pub(super) fn market(&mut self, incumbents: Incumbents) -> Market {
         let bans = &self.bans;
         let repeated = bans
             .iter()

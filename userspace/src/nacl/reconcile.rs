@@ -16,6 +16,7 @@ use super::{
     ledger::{Ledger, LedgerEntry, LedgerError},
     market::{Candidate, MarketState},
     plan::{Change, Finding, Input, Plan, PlanConfig, Step, plan, release},
+    roster::Incumbents,
 };
 
 /// Who competes, as the engine tells it.
@@ -105,11 +106,12 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
 
     /// Who holds a slot now, as far as is known: before the first observation the
     /// ledger alone tells.
-    pub fn incumbents(&self) -> Result<BTreeSet<IpNet>, LedgerError> {
-        let mut incumbents = self.seated();
+    pub fn incumbents(&self) -> Result<Incumbents, LedgerError> {
         let ledger = self.ledger.entries()?;
-        incumbents.extend(ledger.into_iter().map(|entry| entry.rule.network));
-        Ok(incumbents)
+        Ok(Incumbents {
+            seated: self.seated(),
+            recorded: ledger.iter().map(|entry| entry.rule.network).collect(),
+        })
     }
 
     fn seated(&self) -> BTreeSet<IpNet> {

@@ -26,10 +26,20 @@ pub struct Sentence {
 /// Offences, the ban's beginning, the network: the greatest is most worth a slot.
 pub type Repeated = (u32, i64, IpNet);
 
+/// Who holds slots, as far as the planner knows.
+#[derive(Debug, Clone, Default)]
+pub struct Incumbents {
+    /// Those that the last plan seated.
+    pub seated: BTreeSet<IpNet>,
+    /// Those that the ledger names. After a restart it knows all of them; later it
+    /// keeps one that has left until EC2 has shown that it is gone.
+    pub recorded: BTreeSet<IpNet>,
+}
+
 /// The one that draws up the list of candidates.
 #[derive(Debug, Default)]
 pub struct Roster {
-    incumbents: BTreeSet<IpNet>,
+    seated: BTreeSet<IpNet>,
 }
 
 impl Roster {
@@ -37,20 +47,22 @@ impl Roster {
     /// the most repeated; among equals the latest. `bans` are all that there are,
     /// `sentence` finds one of them.
     ///
-    /// Who is no longer among the `incumbents` is measured anew: what the NACL
-    /// kept away from the counters was no silence.
+    /// Who is no longer seated is measured anew: what the NACL kept away from the
+    /// counters was no silence.
     pub fn candidates(
         &mut self,
-        incumbents: BTreeSet<IpNet>,
+        incumbents: Incumbents,
         ranking: &mut Ranking,
         bans: impl Iterator<Item = Repeated>,
         sentence: impl Fn(&IpNet) -> Option<Sentence>,
     ) -> Vec<Candidate> {
-        for network in self.incumbents.difference(&incumbents) {
+        let Incumbents { seated, recorded } = incumbents;
+        for network in self.seated.difference(&seated) {
             ranking.restart(network);
         }
-        self.incumbents = incumbents;
-        let mut networks = self.incumbents.clone();
+        let mut networks = recorded;
+        networks.extend(&seated);
+        self.seated = seated;
         for family in FAMILIES {
             let loudest =
                 ranking.loudest_where(CANDIDATES, |network| Family::of(network) == family);
@@ -130,7 +142,7 @@ mod tests {
         let mut counts: Vec<_> = (0..300).map(|host| (v4(host), counted(900))).collect();
         counts.push((loud, counted(800)));
         let candidates = Roster::default().candidates(
-            BTreeSet::new(),
+            Incumbents::default(),
             &mut ranking(counts),
             std::iter::empty(),
             |_| Some(SENTENCE),
@@ -142,10 +154,12 @@ mod tests {
     #[test]
     fn the_most_repeated_come_along_and_the_unbanned_do_not() {
         let bans = (0..200).map(|host| (u32::try_from(host).unwrap(), 0, v4(host)));
-        let candidates =
-            Roster::default().candidates(BTreeSet::new(), &mut ranking(vec![]), bans, |network| {
-                (*network != v4(199)).then_some(SENTENCE)
-            });
+        let candidates = Roster::default().candidates(
+            Incumbents::default(),
+            &mut ranking(vec![]),
+            bans,
+            |network| (*network != v4(199)).then_some(SENTENCE),
+        );
         let expected: BTreeSet<IpNet> = (200 - CANDIDATES..199).map(v4).collect();
         assert_eq!(networks(&candidates), expected);
     }
@@ -155,7 +169,11 @@ mod tests {
         let mut ranking = ranking(vec![(v4(1), counted(900)), (v4(2), counted(900))]);
         let mut roster = Roster::default();
         let mut call = |incumbents: &[usize], ranking: &mut Ranking| {
-            let incumbents = incumbents.iter().copied().map(v4).collect();
+            let incumbents = Incumbents {
+                seated: incumbents.iter().copied().map(v4).collect(),
+                // The ledger keeps the record until EC2 shows the change.
+                recorded: BTreeSet::from([v4(1), v4(2)]),
+            };
             roster.candidates(incumbents, ranking, std::iter::empty(), |_| Some(SENTENCE))
         };
         call(&[1, 2], &mut ranking);
@@ -163,6 +181,6 @@ mod tests {
         let candidates = call(&[1], &mut ranking);
         assert!(ranking.rate(&v4(1)) > 0.0);
         assert!(ranking.rate(&v4(2)) <= 0.0);
-        assert_eq!(networks(&candidates), BTreeSet::from([v4(1)]));
+        assert_eq!(networks(&candidates), BTreeSet::from([v4(1), v4(2)]));
     }
 }
