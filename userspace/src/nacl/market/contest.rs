@@ -177,7 +177,7 @@ impl Contest<'_> {
         // Popped from the end, so the loudest stands last.
         challengers.sort_by(quieter_first);
         while let Some(challenger) = challengers.pop() {
-            let (out, wins) = match self.way(&challenger) {
+            let (out, wins) = match self.way(challenger.rate) {
                 // Whoever is quieter finds no way either.
                 None => break,
                 Some(Way::OverFresh(network)) => {
@@ -223,13 +223,8 @@ impl Contest<'_> {
 
     /// The slot that a challenger of this rate takes: the quietest of those that
     /// it may take outright, else one whose holder goes on trial.
-    fn way(&self, challenger: &Candidate) -> Option<Way> {
-        let (config, now, rate) = (self.config, self.now, challenger.rate);
-        // Whoever came in for a trial is not protected from the one that was tried,
-        // or a trial that was lost costs a minimum term of the louder one's packets.
-        let tried = self.market.probation.get(&challenger.network);
-        let tried = tried.filter(|probation| probation.trial);
-        let lent = |incumbent: &Incumbent| tried.is_some_and(|it| incumbent.since == it.since);
+    fn way(&self, rate: f64) -> Option<Way> {
+        let (config, now) = (self.config, self.now);
         let fresh = self.fresh.values().filter_map(|fresh| {
             let other = &fresh.candidate;
             config.beats(rate, other.rate).then_some((
@@ -240,8 +235,7 @@ impl Contest<'_> {
         });
         let held = self.market.incumbents.values().filter_map(|incumbent| {
             let other_rate = incumbent.remembered(now, config)?;
-            let open = incumbent.may_be_beaten(now, config) || lent(incumbent);
-            let wins = if open && config.beats(rate, other_rate) {
+            let wins = if incumbent.may_be_beaten(now, config) && config.beats(rate, other_rate) {
                 Wins::Beats {
                     other_rate,
                     served: incumbent.served(now),

@@ -147,25 +147,6 @@ fn back_from_probation_the_term_is_doubled_up_to_the_longest() {
 }
 
 #[test]
-fn who_shows_on_trial_that_it_still_sends_is_back_before_the_minimum_term() {
-    let mut world = full();
-    pass(&mut world, 300);
-    world.ban(&host(99), 5.0, 1);
-    world.reconcile();
-    assert!(world.denies(&host(99)) && !world.denies(&host(18)));
-    world.ban(&host(98), 80.0, 1);
-    world.ban(&host(18), 83.0, 1);
-    pass(&mut world, 29);
-    world.reconcile();
-    assert!(world.denies(&host(99)), "the trial lasts 30 s");
-    pass(&mut world, 1);
-    let plan = world.reconcile();
-    assert!(world.denies(&host(18)) && !world.denies(&host(99)));
-    let says = plan.steps[0].to_string();
-    assert!(says.ends_with("which served 30s"), "{says}");
-}
-
-#[test]
 fn one_that_went_silent_stays_out() {
     let mut world = full();
     world.ban(&host(99), 5.0, 1);
