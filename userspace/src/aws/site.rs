@@ -11,7 +11,6 @@ use crate::{
         caller::{Caller, Pace},
         clock::SystemClock,
         discover::{Discovery, Link, discover},
-        plan::PlanConfig,
         reconcile::Place,
     },
 };
@@ -53,11 +52,6 @@ pub fn place(discovery: &Discovery) -> Place {
         account: discovery.account.clone(),
         vpc_networks,
     }
-}
-
-/// The planner's knobs, as the configuration has them.
-pub fn plan_config(config: &Nacl) -> PlanConfig {
-    config.plan()
 }
 
 fn links(config: &Config, host: &Host) -> Vec<Link> {

@@ -112,7 +112,7 @@ mod with_aws {
             allowed: &site::place(found).vpc_networks,
             market: &MarketState::default(),
             account: Some(&found.account),
-            config: &site::plan_config(&config.nacl),
+            config: &config.nacl.plan(),
             now: i64::MAX,
         });
         noticed.findings

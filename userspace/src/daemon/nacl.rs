@@ -109,7 +109,7 @@ mod on_aws {
             site::caller(&config.nacl, &discovery).await,
             ledger,
             site::place(&discovery),
-            site::plan_config(&config.nacl),
+            config.nacl.plan(),
         ))
     }
 }
