@@ -71,6 +71,8 @@ enum Command {
     /// Look at the network ACL, or leave it
     #[command(subcommand)]
     Nacl(nacl::Command),
+    /// The same as `nicban nacl release`
+    Release(nacl::Release),
 }
 
 /// Runs a command.
@@ -89,6 +91,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Observe => mode::set(&globals, nicban_protocol::Mode::Observe),
         Command::Enforce => mode::set(&globals, nicban_protocol::Mode::Enforce),
         Command::Nacl(command) => nacl::run(&globals, &command),
+        Command::Release(args) => nacl::run(&globals, &nacl::Command::Release(args)),
     })
 }
 
@@ -145,6 +148,7 @@ mod tests {
             &["ban", "192.0.2.1", "--for", "1h 30m"],
             &["attach", "eth0", "--confirm", "60s"],
             &["nacl", "release", "--direct"],
+            &["release", "--direct"],
         ] {
             let line = std::iter::once("nicban").chain(right.iter().copied());
             Cli::try_parse_from(line).unwrap();
