@@ -77,8 +77,7 @@ pub fn guess(
         };
         return match status.code() {
             Some(0) => bail!("{user} could log in from {from}"),
-            // sshpass: 5 is a wrong password.
-            Some(5) => Ok(Guess::Refused),
+            Some(255) if process.output().contains("Permission denied") => Ok(Guess::Refused),
             Some(127) => bail!("sshpass and ssh must be installed: {}", process.output()),
             _ => Ok(Guess::NoAnswer),
         };
