@@ -11,5 +11,5 @@ pub use config::DaemonConfig;
 pub use kernel::Pins;
 pub use programs::{Program, program};
 pub use running::{Daemon, Ran};
-pub use site::{GATEWAY, GATEWAY_V6, HONEST, HONEST_V6, HOST, HOST_V6, Site};
+pub use site::{GATEWAY, GATEWAY_V6, HONEST, HONEST_V6, HOST, HOST_V6, MAC_TEXT, Site};
 pub use wire::{Traffic, Wire};

@@ -26,7 +26,8 @@ pub const HONEST_V6: &str = "2001:db8:600d::1";
 
 /// The MAC address of the host's interfaces.
 pub(super) const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
-const MAC_TEXT: &str = "02:00:00:00:00:01";
+/// The same, as it is written.
+pub const MAC_TEXT: &str = "02:00:00:00:00:01";
 
 /// The host and the outside, connected by a cable between their `eth0`.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! From the installation to its end, with the distribution's own fail2ban unit.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use nicban_tests::wait;
 
 use crate::machine::{ENABLE, INSTALL, Machine, PATIENCE};
@@ -26,7 +26,7 @@ fn fail2bans_bans_outlast_its_own_service() -> Result<()> {
     let machine = Machine::boot(&[INSTALL, ENABLE, JAIL, SHUTDOWN].concat())?;
     let wire = machine.wire()?;
     wire.arrives(BAD)?;
-    start_fail2ban(&machine)?;
+    machine.start_fail2ban()?;
     machine.shell(&format!("fail2ban-client set sshd banip {BAD}"))?;
     wire.blocked(BAD)?;
     // As at a shutdown: all at once, in systemd's order. fail2ban's last requests
@@ -42,7 +42,7 @@ fn fail2bans_bans_outlast_its_own_service() -> Result<()> {
     ensure!(errors.is_empty(), "{errors}");
     wire.blocked(BAD)?;
     machine.shell("systemctl stop shut-down.target && systemctl start nicban.socket")?;
-    start_fail2ban(&machine)?;
+    machine.start_fail2ban()?;
     wire.blocked(BAD)?;
     wait::until("fail2ban has restored the ban", PATIENCE, || {
         let banned = machine.shell("fail2ban-client get sshd banip")?;
@@ -50,19 +50,6 @@ fn fail2bans_bans_outlast_its_own_service() -> Result<()> {
     })?;
     machine.shell("fail2ban-client unban --all")?;
     wire.arrives(BAD)
-}
-
-/// Its unit counts as started before it answers.
-fn start_fail2ban(machine: &Machine) -> Result<()> {
-    machine.shell("systemctl start fail2ban.service")?;
-    let answers = wait::until("fail2ban answers", PATIENCE, || {
-        Ok((machine.ran("fail2ban-client ping")?.code == 0).then_some(()))
-    });
-    answers.with_context(|| {
-        let state =
-            machine.ran("systemctl status --no-pager fail2ban.service; cat /var/log/fail2ban.log");
-        state.map_or_else(|error| format!("{error:#}"), |ran| ran.stdout)
-    })
 }
 
 #[test]

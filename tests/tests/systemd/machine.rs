@@ -90,6 +90,11 @@ impl Machine {
         Ok(())
     }
 
+    /// Its network, and the outside.
+    pub(crate) fn site(&self) -> &Site {
+        &self.site
+    }
+
     /// Packets from outside.
     pub(crate) fn wire(&self) -> Result<Wire<'_>> {
         self.site.wire()
@@ -153,6 +158,19 @@ impl Machine {
              systemctl daemon-reload"
         ))
         .map(drop)
+    }
+
+    /// Starts the distribution's fail2ban. Its unit counts as started before it answers.
+    pub(crate) fn start_fail2ban(&self) -> Result<()> {
+        self.shell("systemctl start fail2ban.service")?;
+        let answers = wait::until("fail2ban answers", PATIENCE, || {
+            Ok((self.ran("fail2ban-client ping")?.code == 0).then_some(()))
+        });
+        answers.with_context(|| {
+            let state =
+                self.ran("systemctl status --no-pager fail2ban.service; cat /var/log/fail2ban.log");
+            state.map_or_else(|error| format!("{error:#}"), |ran| ran.stdout)
+        })
     }
 
     /// What the service itself has written: priority and message of each line.

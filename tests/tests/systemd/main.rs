@@ -1,11 +1,12 @@
 //! The shipped units under a real systemd, which is the first process of a machine of its own.
 //!
-//! Needs root, systemd 252 or later, fail2ban, nftables, cgroup2 and overlayfs; no dbus. The machine outside may
-//! run systemd or not: it is left alone.
+//! Needs root, systemd 252 or later, fail2ban with python3-systemd, sshd, sshpass, nftables, cgroup2 and
+//! overlayfs; no dbus. The machine outside may run systemd or not: it is left alone.
 
 mod boot;
 mod broken;
 mod install;
+mod journal;
 mod machine;
 mod sandbox;
 mod service;

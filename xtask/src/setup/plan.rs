@@ -80,11 +80,24 @@ const PROGRAMS: &[(&str, &str, Scope)] = &[
     ("systemctl", "systemd", Scope::Test),
 ];
 
+/// What those need besides, by a path of it: with this module fail2ban reads the journal.
+const MODULES: &[(&str, &str, Scope)] = &[(
+    "/usr/lib/python3/dist-packages/systemd",
+    "python3-systemd",
+    Scope::Test,
+)];
+
 /// What is missing, in the order in which to provide it.
 pub(crate) fn missing(scope: Scope) -> Result<Vec<Step>> {
-    let mut packages: Vec<&str> = PROGRAMS
+    let programs = PROGRAMS
         .iter()
-        .filter(|(program, _, first)| *first <= scope && !need::program(program))
+        .filter(|(program, _, _)| !need::program(program));
+    let modules = MODULES
+        .iter()
+        .filter(|(folder, _, _)| !Path::new(folder).is_dir());
+    let mut packages: Vec<&str> = programs
+        .chain(modules)
+        .filter(|(_, _, first)| *first <= scope)
         .map(|(_, package, _)| *package)
         .collect();
     let mut steps = Vec::new();
