@@ -5,8 +5,12 @@
 
 mod boot;
 mod broken;
+#[cfg(feature = "aws")]
+mod cloud;
 mod install;
 mod journal;
 mod machine;
+#[cfg(feature = "aws")]
+mod readme;
 mod sandbox;
 mod service;
