@@ -15,11 +15,11 @@ use nicban::config::{Nacl, Rank};
 use nicban::nacl::acl::Position;
 use nicban::nacl::acl::Rule;
 use nicban::nacl::budget::Allowance;
+use nicban::nacl::cadence::{Cadence, LOOK, Rhythm};
 use nicban::nacl::caller::{Caller, Pace};
 use nicban::nacl::ledger::{Ledger, LedgerEntry, LedgerError};
 use nicban::nacl::reconcile::{Contenders, Place, Reconciler};
 use nicban::nacl::roster::{Incumbents, Roster, Sentence};
-use nicban::nacl::tier::LOOK;
 use nicban::rank::{Counter, Ranking};
 use nicban_protocol::Mode;
 
@@ -233,19 +233,24 @@ pub(super) fn run(trace: &Trace, settings: &Settings) -> Result<Tally> {
 
     // As `Tier::run` does, without the orders and the faults.
     let end = Duration::from_secs(trace.seconds.len() as u64);
-    let mut pause = nacl.observe_every;
-    let mut waited = pause;
+    let mut cadence = Cadence::new(Rhythm {
+        every: nacl.observe_every,
+        at_most: nacl.observe_at_most,
+    });
     while site.now() < end {
-        if waited >= pause || has_work(&mut tier, &mut host)? {
-            waited = Duration::ZERO;
-            pause = if act(&mut tier, &mut host)? {
-                nacl.observe_every
-            } else {
-                (2 * pause).clamp(nacl.observe_every, nacl.observe_at_most)
-            };
+        let due = cadence.is_due(site.now());
+        if due || has_work(&mut tier, &mut host)? {
+            let observe = due || !cadence.is_fresh(site.now());
+            if observe {
+                cadence.observed(site.now());
+            }
+            if act(&mut tier, &mut host, observe)? {
+                cadence.changed();
+            } else if observe {
+                cadence.unchanged();
+            }
         }
         site.advance(LOOK);
-        waited += LOOK;
     }
     host.catch_up();
     let (changes, looks) = site.calls();
@@ -262,9 +267,11 @@ fn has_work(tier: &mut Tier, host: &mut Host<'_>) -> Result<bool> {
 }
 
 /// One round; whether it changed anything.
-fn act(tier: &mut Tier, host: &mut Host<'_>) -> Result<bool> {
+fn act(tier: &mut Tier, host: &mut Host<'_>, observe: bool) -> Result<bool> {
     const READY: &str = "the simulated EC2 keeps nobody waiting";
-    tier.observe().now_or_never().context(READY)??;
+    if observe {
+        tier.observe().now_or_never().context(READY)??;
+    }
     let contenders = host.contenders(tier.incumbents()?);
     let round = tier.round(&contenders).now_or_never().context(READY)??;
     if let Some((_, trouble)) = round.trouble {

@@ -31,10 +31,11 @@ mod on_aws {
         config::NaclEnabled,
         nacl::{
             NaclView,
+            cadence::Rhythm,
             clock::SystemClock,
             ledger::Ledger as _,
             reconcile::Reconciler,
-            tier::{End, Rhythm, Tier},
+            tier::{End, Tier},
         },
         store::{FILE_NAME, SqliteLedger},
     };

@@ -3,7 +3,9 @@
 pub mod acl;
 pub mod api;
 pub mod apply;
+pub mod believed;
 pub mod budget;
+pub mod cadence;
 pub mod caller;
 pub mod clock;
 pub mod discover;

@@ -1,6 +1,7 @@
-//! One round of the NACL tier: observe, plan, apply, observe.
+//! One round of the NACL tier: plan upon what is believed, apply, believe what is acknowledged.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use ipnet::IpNet;
 use nicban_protocol::{Mode, NaclEntry, NaclStep};
@@ -10,6 +11,7 @@ use super::{
     acl::{Acl, Direction, Family, Position, Rule},
     api::AclApi,
     apply::{Outcome, Report, apply, strike_out},
+    believed::Believed,
     caller::{CallError, Caller, Calls},
     clock::Clock,
     error::Response,
@@ -33,7 +35,7 @@ pub struct Reconciler<A, C, L> {
     allowed: Vec<IpNet>,
     config: PlanConfig,
     market: MarketState,
-    observed: Vec<Acl>,
+    believed: Believed,
     /// Why each entry holds its slot, by NACL and network.
     reasons: BTreeMap<(String, IpNet), String>,
     promotions: u64,
@@ -97,7 +99,7 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
             allowed: place.vpc_networks,
             config,
             market: MarketState::default(),
-            observed: Vec::new(),
+            believed: Believed::default(),
             reasons: BTreeMap::new(),
             promotions: 0,
             learnt_quota: None,
@@ -121,20 +123,26 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
             .collect()
     }
 
-    /// What would be done, judged by the last observation; asks nobody.
+    /// The clock that observations and changes are timed by.
+    pub fn monotonic(&self) -> Duration {
+        self.caller.clock().monotonic()
+    }
+
+    /// What would be done, judged by what is believed; asks nobody.
     pub fn preview(&self, contenders: &Contenders) -> Result<Plan, LedgerError> {
         let ledger = self.ledger.entries()?;
         Ok(self.plan(contenders, &ledger))
     }
 
-    /// Plans upon the last observation, applies, and observes what came of it.
+    /// Plans, applies, and takes what EC2 acknowledges for made; observes at once what
+    /// came of it only where something went wrong. A later observation verifies the rest.
     pub async fn round(&mut self, contenders: &Contenders) -> Result<Round, RoundError> {
         let ledger = self.ledger.entries()?;
         let plan = self.plan(contenders, &ledger);
         strike_out(&mut self.ledger, &plan.forget)?;
         let report = apply(&mut self.caller, &mut self.ledger, &plan.steps).await;
         self.remember(&plan, &report);
-        if !plan.steps.is_empty() {
+        if !report.complete() {
             self.observe().await?;
         }
         let mut slots = [0_u32; 2];
@@ -148,7 +156,7 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
         }));
         Ok(Round {
             done: report.done(),
-            trouble: trouble(&report).or_else(|| foreign(&plan, &self.observed)),
+            trouble: trouble(&report).or_else(|| foreign(&plan, self.believed.acls())),
             findings,
             slots,
         })
@@ -162,17 +170,18 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
         let acls = self.caller.describe_each(&known).await?;
         let plan = release(&acls, &ledger);
         let report = apply(&mut self.caller, &mut self.ledger, &plan.steps).await;
+        self.believe(&plan, &report);
         self.market = MarketState::default();
         self.observe().await?;
         Ok((plan.steps.len(), report))
     }
 
-    /// Our entries as last observed, with what is known of each.
+    /// Our entries as they are believed to stand, with what is known of each.
     pub fn entries(&self) -> Result<Vec<NaclEntry>, LedgerError> {
         let now = self.caller.clock().unix();
         let ledger = self.ledger.entries()?;
         let mut entries = Vec::new();
-        for acl in &self.observed {
+        for acl in self.believed.acls() {
             let market = self.market.acls.get(&acl.id);
             for record in ledger.iter().filter(|record| stands(acl, record)) {
                 let Rule { position, network } = record.rule;
@@ -205,12 +214,14 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
 
     /// NACLs that were seen.
     pub fn acls(&self) -> impl Iterator<Item = &str> {
-        self.observed.iter().map(|acl| acl.id.as_str())
+        self.believed.acls().iter().map(|acl| acl.id.as_str())
     }
 
     /// Observes the NACLs, which takes a while when EC2 falters.
     pub async fn observe(&mut self) -> Result<(), CallError> {
-        self.observed = self.caller.describe_by_subnets(&self.subnets).await?;
+        let acls = self.caller.describe_by_subnets(&self.subnets).await?;
+        let now = self.caller.clock().unix();
+        self.believed.observed(acls, now, self.config.settle);
         Ok(())
     }
 
@@ -232,7 +243,7 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
             .learnt_quota
             .map_or(config.quota, |learnt| learnt.min(config.quota));
         plan(&Input {
-            acls: &self.observed,
+            acls: self.believed.acls(),
             ledger,
             candidates,
             banned: &|network| banned.contains(network),
@@ -246,7 +257,8 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
 
     fn remember(&mut self, plan: &Plan, report: &Report) {
         self.market = plan.market.clone();
-        for (at, (step, outcome)) in plan.steps.iter().zip(&report.outcomes).enumerate() {
+        self.believe(plan, report);
+        for (step, outcome) in plan.steps.iter().zip(&report.outcomes) {
             match (outcome, &step.change) {
                 (Outcome::Done, Change::Create(rule) | Change::Replace { rule, .. }) => {
                     let key = (step.acl.clone(), rule.network);
@@ -258,12 +270,7 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
                 (Outcome::Failed(error), Change::Create(rule))
                     if error.response() == Response::LearnQuota =>
                 {
-                    let before = plan.steps[..at].iter().zip(&report.outcomes[..at]);
-                    let done: Vec<&Step> = before
-                        .filter(|(_, outcome)| matches!(outcome, Outcome::Done))
-                        .map(|(step, _)| step)
-                        .collect();
-                    self.learn_quota(&step.acl, rule, &done);
+                    self.learn_quota(&step.acl, rule);
                 }
                 _ => {}
             }
@@ -273,12 +280,25 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
             .retain(|(_, network), _| seated.contains(network));
     }
 
-    /// EC2 says that a list is full: what stood in it, with what was done to it
-    /// since, and the default deny, is all that it holds. What EC2 doesn't show
-    /// yet stands in the ledger; with one record too many the quota is taken for
-    /// too high, and learnt again, where one too few would leave slots unused.
-    fn learn_quota(&mut self, id: &str, refused: &Rule, done: &[&Step]) {
-        let Some(acl) = self.observed.iter().find(|acl| acl.id == id) else {
+    fn believe(&mut self, plan: &Plan, report: &Report) {
+        let now = self.caller.clock().unix();
+        for (step, outcome) in plan.steps.iter().zip(&report.outcomes) {
+            match outcome {
+                Outcome::Done => self.believed.acknowledged(&step.acl, &step.change, now),
+                Outcome::Failed(_) | Outcome::Unrecorded(_) => {
+                    self.believed.doubted(&step.acl, &step.change);
+                }
+                Outcome::NotTried => {}
+            }
+        }
+    }
+
+    /// EC2 says that a list is full: what stands in it and the default deny is all that
+    /// it holds. What EC2 doesn't show yet stands in the ledger; with one record too many
+    /// the quota is taken for too high, and learnt again, where one too few would leave
+    /// slots unused.
+    fn learn_quota(&mut self, id: &str, refused: &Rule) {
+        let Some(acl) = self.believed.acls().iter().find(|acl| acl.id == id) else {
             return;
         };
         // Without the ledger the count would be too low; the next refusal teaches it.
@@ -300,17 +320,6 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
             .filter(|(position, network)| same(position.direction, network))
             .map(|(position, _)| position)
             .collect();
-        for step in done.iter().filter(|step| step.acl == id) {
-            match &step.change {
-                Change::Create(rule) if same(rule.position.direction, &rule.network) => {
-                    standing.insert(rule.position);
-                }
-                Change::Delete { position, .. } => {
-                    standing.remove(position);
-                }
-                _ => {}
-            }
-        }
         standing.remove(&refused.position);
         let standing = standing.len();
         let full_at = u32::try_from(standing)

@@ -1,6 +1,5 @@
 //! The NACL tier as a task: when to look, when to act, what to say of it.
-
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use nicban_protocol::{NaclState, Outcome, RefusalKind, Reply};
 use tokio::sync::{mpsc, watch};
@@ -8,6 +7,7 @@ use tracing::{info, warn};
 
 use super::{
     api::AclApi,
+    cadence::{Cadence, LOOK, Rhythm},
     clock::Clock,
     error::Response,
     handle::{NaclHandle, NaclView, Order, done, refused},
@@ -16,19 +16,6 @@ use super::{
     released::Released,
 };
 use crate::engine::EngineHandle;
-
-/// How often the last observation is planned upon anew, without asking EC2. A
-/// plan that has something to do brings the next round forward.
-pub const LOOK: Duration = Duration::from_secs(2);
-
-/// When to observe.
-#[derive(Debug, Clone, Copy)]
-pub struct Rhythm {
-    /// Between two observations while things change.
-    pub every: Duration,
-    /// To what that grows while nothing changes, or EC2 fails.
-    pub at_most: Duration,
-}
 
 /// The task's end of a [`NaclHandle`].
 #[derive(Debug)]
@@ -130,9 +117,7 @@ pub struct Tier<A, C, L> {
     reconciler: Reconciler<A, C, L>,
     engine: EngineHandle,
     desk: Desk,
-    rhythm: Rhythm,
-    /// Until the next observation that nothing brings forward.
-    pause: Duration,
+    cadence: Cadence,
     last: Round,
     state: NaclState,
     reason: String,
@@ -159,8 +144,7 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Tier<A, C, L> {
             reconciler,
             engine,
             desk,
-            rhythm,
-            pause: rhythm.every,
+            cadence: Cadence::new(rhythm),
             last: Round::default(),
             state: NaclState::On,
             reason: "starting".to_owned(),
@@ -170,25 +154,21 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Tier<A, C, L> {
     /// Works until the engine or every handle is gone, or EC2 must be asked anew
     /// where this host stands.
     pub async fn run(mut self) -> End {
-        let mut waited = self.pause;
         if self.desk.released.is_set() {
             self.be_released();
             self.show();
         }
         loop {
             let released = self.desk.released.is_set();
-            if !released && (waited >= self.pause || self.has_work().await) {
-                waited = Duration::ZERO;
-                if let Some(Response::Rediscover) = self.act().await {
+            let due = self.cadence.is_due(self.reconciler.monotonic());
+            if !released && (due || self.has_work().await) {
+                if let Some(Response::Rediscover) = self.act(due).await {
                     return End::Rediscover(self.desk);
                 }
             }
             let order = tokio::select! {
                 order = self.desk.orders.recv() => order,
-                () = tokio::time::sleep(LOOK) => {
-                    waited += LOOK;
-                    continue;
-                }
+                () = tokio::time::sleep(LOOK) => continue,
             };
             match order {
                 None => return End::Stopped,
@@ -202,7 +182,7 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Tier<A, C, L> {
                 }
                 Some(Order::Resume(reply)) => {
                     drop(reply.send(self.desk.resume()));
-                    waited = self.pause;
+                    self.cadence.hurry();
                 }
             }
         }
@@ -221,8 +201,8 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Tier<A, C, L> {
         Ok(self.engine.market(incumbents).await)
     }
 
-    /// Whether the last observation, planned upon with today's offenders, asks for
-    /// a step. While EC2 fails, the pause is kept all the same.
+    /// Whether what is believed, planned upon with today's offenders, asks for a step.
+    /// While EC2 fails, the pause is kept all the same.
     async fn has_work(&mut self) -> bool {
         if self.state != NaclState::On {
             return false;
@@ -235,10 +215,12 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Tier<A, C, L> {
             .is_ok_and(|plan| !plan.steps.is_empty())
     }
 
-    /// One round, and what follows from it.
-    async fn act(&mut self) -> Option<Response> {
-        let response = match self.observe_and_plan().await {
-            Ok(Some(round)) => self.after(round),
+    /// One round, and what follows from it. A change rests on an observation that is
+    /// fresh, whether one is due or not.
+    async fn act(&mut self, due: bool) -> Option<Response> {
+        let observe = due || !self.cadence.is_fresh(self.reconciler.monotonic());
+        let response = match self.observe_and_plan(observe).await {
+            Ok(Some(round)) => self.after(round, observe),
             Ok(None) => return None,
             Err(error) => Some(self.failed(&error)),
         };
@@ -248,30 +230,30 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Tier<A, C, L> {
 
     /// Observes, then asks who is banned: bans come and go while EC2 falters.
     /// `None` when the engine has ended.
-    async fn observe_and_plan(&mut self) -> Result<Option<Round>, RoundError> {
-        self.reconciler.observe().await?;
+    async fn observe_and_plan(&mut self, observe: bool) -> Result<Option<Round>, RoundError> {
+        if observe {
+            self.cadence.observed(self.reconciler.monotonic());
+            self.reconciler.observe().await?;
+        }
         match self.contenders().await? {
             Some(contenders) => Ok(Some(self.reconciler.round(&contenders).await?)),
             None => Ok(None),
         }
     }
 
-    fn after(&mut self, round: Round) -> Option<Response> {
+    fn after(&mut self, round: Round, observed: bool) -> Option<Response> {
         let response = round.trouble.as_ref().map(|(response, _)| *response);
         match &round.trouble {
             None => self.be(NaclState::On, self.where_it_works()),
             Some((Response::TurnOff, why)) => self.be(NaclState::Refused, why.clone()),
             Some((_, why)) => self.be(NaclState::Degraded, why.clone()),
         }
-        let busy =
-            round.done > 0 || matches!(response, Some(Response::Reobserve | Response::LearnQuota));
-        self.pause = if busy {
-            self.rhythm.every
-        } else {
-            self.longer()
-        };
-        if matches!(response, Some(Response::TurnOff)) {
-            self.pause = self.rhythm.at_most;
+        match response {
+            Some(Response::TurnOff) => self.cadence.rest(),
+            Some(Response::Reobserve | Response::LearnQuota) => self.cadence.changed(),
+            _ if round.done > 0 => self.cadence.changed(),
+            _ if observed => self.cadence.unchanged(),
+            _ => {}
         }
         self.last = round;
         response
@@ -283,18 +265,12 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Tier<A, C, L> {
             .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
         if response == Response::TurnOff {
             self.be(NaclState::Refused, why);
-            self.pause = self.rhythm.at_most;
+            self.cadence.rest();
         } else {
             self.be(NaclState::Degraded, why);
-            self.pause = self.longer();
+            self.cadence.unchanged();
         }
         response
-    }
-
-    fn longer(&self) -> Duration {
-        self.pause
-            .saturating_mul(2)
-            .clamp(self.rhythm.every, self.rhythm.at_most)
     }
 
     fn where_it_works(&self) -> String {
