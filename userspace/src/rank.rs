@@ -279,10 +279,11 @@ impl Ranking {
         self.quiet.remove(network);
     }
 
-    /// Measures an offender anew. Call it when the offender leaves a NACL slot:
-    /// the silence that the kernel counted meanwhile says nothing about it.
-    pub fn restart(&mut self, network: &IpNet) {
-        if let Some(track) = self.active.get_mut(network) {
+    /// Measures the offenders within a network anew. Call it when the network leaves
+    /// a NACL slot: the silence that the kernel counted meanwhile says nothing.
+    pub fn restart_within(&mut self, network: &IpNet) {
+        let within = self.active.iter_mut();
+        for (_, track) in within.filter(|(offender, _)| network.contains(*offender)) {
             track.faded = 0.0;
             track.watched = 0.0;
         }
@@ -446,7 +447,7 @@ mod tests {
             counted += 1_000;
             ranking.observe(at(second), [(net(1), count(counted))]);
         }
-        ranking.restart(&net(1));
+        ranking.restart_within(&net(1));
         for second in 101..=110 {
             counted += 10;
             ranking.observe(at(second), [(net(1), count(counted))]);

@@ -19,7 +19,7 @@ use nicban::nacl::cadence::{Cadence, LOOK, Rhythm};
 use nicban::nacl::caller::{Caller, Pace};
 use nicban::nacl::ledger::{Ledger, LedgerEntry, LedgerError};
 use nicban::nacl::reconcile::{Contenders, Place, Reconciler};
-use nicban::nacl::roster::{Incumbents, Roster, Sentence};
+use nicban::nacl::roster::{Incumbents, Register, Repeated, Roster, Sentence};
 use nicban::rank::{Counter, Ranking};
 use nicban_protocol::Mode;
 
@@ -48,7 +48,7 @@ struct Host<'t> {
     /// Bans that are yet to begin, and those that are yet to end: the next last.
     begins: Vec<(u32, u32)>,
     ends: Vec<(u32, u32)>,
-    bans: BTreeMap<IpNet, Ban>,
+    bans: Bans,
     counters: BTreeMap<u32, Counter>,
     by_network: BTreeMap<IpNet, u32>,
     denied: Vec<bool>,
@@ -83,7 +83,7 @@ impl<'t> Host<'t> {
             next_tick: rank.tick,
             begins,
             ends,
-            bans: BTreeMap::new(),
+            bans: Bans::default(),
             counters: BTreeMap::new(),
             by_network,
             second: 0,
@@ -142,37 +142,53 @@ impl<'t> Host<'t> {
         let sources = &self.trace.sources;
         while let Some((_, source)) = self.ends.pop_if(|(at, _)| *at <= self.second) {
             let network = sources[source as usize].network;
-            self.bans.remove(&network);
+            self.bans.0.remove(&network);
             self.counters.remove(&source);
             self.ranking.forget(&network);
         }
         while let Some((at, source)) = self.begins.pop_if(|(at, _)| *at <= self.second) {
             let source = &sources[source as usize];
             let ban = source.bans.iter().find(|ban| ban.from == at);
-            self.bans.extend(ban.map(|ban| (source.network, *ban)));
+            self.bans.0.extend(ban.map(|ban| (source.network, *ban)));
         }
     }
 
     fn contenders(&mut self, incumbents: Incumbents) -> Contenders {
         self.catch_up();
-        let bans = &self.bans;
-        let repeated = bans
-            .iter()
-            .map(|(network, ban)| (ban.count, moment(ban.from), *network));
-        let sentence = |network: &IpNet| {
-            bans.get(network).map(|ban| Sentence {
-                bancount: ban.count,
-                since: moment(ban.from),
-                until: Some(moment(ban.until)),
-            })
-        };
         Contenders {
             mode: Mode::Enforce,
             candidates: self
                 .roster
-                .candidates(incumbents, &mut self.ranking, repeated, sentence),
+                .candidates(incumbents, &mut self.ranking, &self.bans),
             allowed: Vec::new(),
         }
+    }
+}
+
+/// The bans in force.
+#[derive(Default)]
+struct Bans(BTreeMap<IpNet, Ban>);
+
+impl Register for Bans {
+    fn all(&self) -> impl Iterator<Item = Repeated> {
+        let bans = self.0.iter();
+        bans.map(|(network, ban)| (ban.count, moment(ban.from), *network))
+    }
+
+    fn sentence(&self, network: &IpNet) -> Option<Sentence> {
+        self.0.get(network).map(|ban| Sentence {
+            bancount: ban.count,
+            since: moment(ban.from),
+            until: Some(moment(ban.until)),
+        })
+    }
+
+    fn within(&self, network: &IpNet) -> impl Iterator<Item = IpNet> {
+        let around = *network;
+        self.0
+            .range(around..)
+            .map(|(inner, _)| *inner)
+            .take_while(move |inner| around.contains(inner))
     }
 }
 

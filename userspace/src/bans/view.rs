@@ -72,6 +72,15 @@ impl Bans {
         target.around().filter_map(|target| self.get(&target))
     }
 
+    /// The bans on this target and on those within it, in the order of their targets.
+    pub fn within(&self, target: Target) -> impl Iterator<Item = Ban<'_>> {
+        let around = target.network();
+        self.entries
+            .range(target..)
+            .take_while(move |(inner, _)| around.contains(&inner.network()))
+            .map(|(inner, entry)| self.ban(*inner, entry))
+    }
+
     /// All bans, in the order of their targets.
     pub fn iter(&self) -> impl Iterator<Item = Ban<'_>> {
         self.entries

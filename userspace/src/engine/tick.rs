@@ -8,9 +8,9 @@ use tracing::info;
 
 use super::{Engine, Market, batch::Batch, words};
 use crate::{
-    bans::{Ban, KernelChange},
+    bans::{Ban, Bans, KernelChange},
     clock::Now,
-    nacl::roster::{Incumbents, Sentence},
+    nacl::roster::{Incumbents, Register, Repeated, Sentence},
     target::Target,
     xdp::XdpError,
 };
@@ -124,23 +124,11 @@ impl Engine {
 
     /// Who competes for the NACL's slots.
     pub(super) fn market(&mut self, incumbents: Incumbents) -> Market {
-        let bans = &self.bans;
-        let repeated = bans
-            .iter()
-            .map(|ban| (ban.offences(), ban.since(), ban.target.network()));
-        let sentence = |network: &IpNet| {
-            let ban = bans.get(&Target::from_network(*network).ok()?)?;
-            Some(Sentence {
-                bancount: ban.offences(),
-                since: ban.since(),
-                until: ban.end().seconds(),
-            })
-        };
         Market {
             mode: self.mode,
             candidates: self
                 .roster
-                .candidates(incumbents, &mut self.ranking, repeated, sentence),
+                .candidates(incumbents, &mut self.ranking, &self.bans),
             allowed: self.allow.iter().map(|allow| allow.network).collect(),
         }
     }
@@ -152,6 +140,30 @@ impl Engine {
 
     fn is_banned(&self, network: &IpNet) -> bool {
         self.ban_on(network).is_some()
+    }
+}
+
+impl Register for Bans {
+    fn all(&self) -> impl Iterator<Item = Repeated> {
+        self.iter()
+            .map(|ban| (ban.offences(), ban.since(), ban.target.network()))
+    }
+
+    fn sentence(&self, network: &IpNet) -> Option<Sentence> {
+        let ban = self.get(&Target::from_network(*network).ok()?)?;
+        Some(Sentence {
+            bancount: ban.offences(),
+            since: ban.since(),
+            until: ban.end().seconds(),
+        })
+    }
+
+    fn within(&self, network: &IpNet) -> impl Iterator<Item = IpNet> {
+        let around = Target::from_network(*network).ok();
+        around
+            .into_iter()
+            .flat_map(|around| Self::within(self, around))
+            .map(|ban| ban.target.network())
     }
 }
 

@@ -1,12 +1,16 @@
-//! Who holds the slots: the state of a NACL's incumbents and of those on probation.
+//! Who holds the slots: the state of a NACL's incumbents, and of those who were.
 //!
 //! Being in a slot blinds the counter: what the NACL drops never reaches the
 //! host. So an incumbent keeps the rate that was last measured, which fades
 //! slowly, and serves a term. Its first part, the minimum term, protects it from
 //! any challenger; from then on a challenger needs a clear lead; and once the
-//! term is over the incumbent may be put on probation by a lesser one: out of
-//! its slot, still dropped on the host, counted again. If it is still sending it
-//! gets back in by its rate, with its term doubled.
+//! term is over the incumbent may be put on trial by a lesser one, its guest: out
+//! of its slot, still dropped on the host, counted again. As soon as it has a clear
+//! lead over its guest it takes the slot back, with its term doubled; one that
+//! keeps silent has lost it.
+//!
+//! A trial costs the packets of one that does send. So it is made only where the
+//! guest would send more in a term than the incumbent does in a probation.
 //!
 //! Moments are whole seconds since the Unix epoch, as in the ledger, from which
 //! this state is rebuilt after a restart.
@@ -23,7 +27,7 @@ use ipnet::IpNet;
 use crate::nacl::acl::Position;
 
 pub use config::{ConfigError, MarketConfig};
-pub(crate) use contest::{Challenge, Seating, Wins, contest};
+pub(crate) use contest::{Challenge, Field, Seating, Wins, contest};
 pub use rate::Rate;
 
 /// A banned network that may hold a slot.
@@ -119,21 +123,43 @@ impl Incumbent {
     }
 }
 
-/// A network that lost its slot while its ban went on.
+/// A network that held a slot not long ago.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Probation {
+pub struct Former {
     /// What it was in its slot.
     pub incumbent: Incumbent,
     /// When it lost the slot.
     pub since: i64,
-    /// Whether it lost it to a lesser one, to be counted again.
-    pub trial: bool,
+    /// How it lost it.
+    pub left: Left,
 }
 
-impl Probation {
-    /// Whether it is still being counted, and can't contest a slot yet.
-    pub fn is_open(&self, now: i64, config: &MarketConfig) -> bool {
-        elapsed(self.since, now) < config.probation
+/// How an incumbent lost its slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// To a louder one, or with the slot itself.
+    Outright,
+    /// To a lesser one, until it is seen whether it still sends.
+    OnTrial {
+        /// The lesser one.
+        guest: IpNet,
+    },
+    /// With its ban.
+    BanEnded,
+}
+
+impl Former {
+    /// Whether it is on probation: being counted, at this rate in packets/s since it
+    /// lost its slot, and can't contest any yet. Of whom nothing at all was counted
+    /// for a third of the time, on trial, has shown enough.
+    pub fn is_on_probation(&self, rate: f64, now: i64, config: &MarketConfig) -> bool {
+        let out = elapsed(self.since, now);
+        match self.left {
+            Left::Outright => out < config.probation,
+            Left::OnTrial { .. } if rate <= 0.0 => out < config.probation / 3,
+            Left::OnTrial { .. } => out < config.probation,
+            Left::BanEnded => false,
+        }
     }
 }
 
@@ -154,17 +180,17 @@ pub struct Withdrawn {
 pub struct Market {
     /// Those in a slot.
     pub incumbents: BTreeMap<IpNet, Incumbent>,
-    /// Those that lost their slot not long ago.
-    pub probation: BTreeMap<IpNet, Probation>,
+    /// Those that held one not long ago.
+    pub former: BTreeMap<IpNet, Former>,
     /// Rule numbers left alone.
     pub withdrawn: BTreeMap<Position, Withdrawn>,
 }
 
 impl Market {
     /// The term for a network that gets a slot now: the first one, or, for one
-    /// that is back from probation and still sends, double the one before.
+    /// that is back and still sends, double the one before.
     fn term_for(&self, candidate: &Candidate, config: &MarketConfig) -> Duration {
-        match self.probation.get(&candidate.network) {
+        match self.former.get(&candidate.network) {
             Some(before) if candidate.rate >= config.floor => before
                 .incumbent
                 .term

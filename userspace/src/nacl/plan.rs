@@ -17,6 +17,7 @@ mod finding;
 mod layout;
 mod reason;
 mod room;
+mod sharing;
 mod survey;
 
 #[cfg(test)]
@@ -33,11 +34,15 @@ use ipnet::IpNet;
 
 use crate::nacl::acl::{Acl, DIRECTIONS, FAMILIES, Family, Position, Rule};
 use crate::nacl::ledger::LedgerEntry;
-use crate::nacl::market::{Candidate, Incumbent, Market, MarketState, contest};
+use crate::nacl::market::{
+    Candidate, Field, Former, Incumbent, Left, Market, MarketState, contest, elapsed,
+};
 
 pub use config::PlanConfig;
 pub use finding::Finding;
 pub use reason::Reason;
+use sharing::Neighbours;
+pub use sharing::SharingConfig;
 use survey::Survey;
 
 /// A change to one NACL.
@@ -169,8 +174,13 @@ pub struct Slots {
 
 /// Plans what is to change so that the worst offenders hold the slots.
 pub fn plan(input: &Input<'_>) -> Plan {
+    let field = field(input);
+    let banned = |network: &IpNet| field.shared.contains(network) || (input.banned)(network);
+    let input = &Input {
+        banned: &banned,
+        ..*input
+    };
     let mut plan = Plan::default();
-    let candidates = standing(input);
     let observed = survey::by_id(input.acls);
     finding::unobserved(&observed, input.ledger, &mut plan.findings);
     for (id, acl) in observed {
@@ -184,7 +194,7 @@ pub fn plan(input: &Input<'_>) -> Plan {
             plan.market.acls.insert(id.to_owned(), before);
             continue;
         }
-        plan_acl(input, acl, &before, &candidates, &mut plan);
+        plan_acl(input, acl, &before, &field, &mut plan);
     }
     // What must no longer be denied comes first. Neither a deletion nor a
     // replacement needs room, so they may be moved ahead of the rest.
@@ -243,6 +253,49 @@ fn standing(input: &Input<'_>) -> BTreeMap<IpNet, Candidate> {
     standing
 }
 
+/// Who competes: networks that share a slot in the place of their members.
+fn field(input: &Input<'_>) -> Field {
+    let mut candidates = standing(input);
+    let held = survey::held(input);
+    let markets = input.market.acls.values();
+    let former = markets.flat_map(|market| market.former.values());
+    let tried = former
+        .filter(|former| {
+            let out = elapsed(former.since, input.now);
+            former.left != Left::BanEnded && out < input.config.market.probation
+        })
+        .map(|former| former.incumbent.network);
+    let incumbents = held.chain(tried).collect();
+    let config = &input.config.market;
+    let counted = candidates
+        .values()
+        .map(|candidate| (candidate.network, candidate.rate));
+    let markets = input.market.acls.values();
+    let remembered = markets
+        .flat_map(|market| market.incumbents.values())
+        .filter_map(|it| Some((it.network, it.remembered(input.now, config)?)));
+    let sending = counted
+        .chain(remembered)
+        .filter(|(_, rate)| *rate >= config.floor)
+        .map(|(network, _)| network)
+        .collect();
+    let neighbours = Neighbours {
+        candidates: &candidates,
+        incumbents: &incumbents,
+        sending: &sending,
+        allowed: input.allowed,
+    };
+    let shared = sharing::shared(&neighbours, &input.config.sharing);
+    for (network, members) in &shared {
+        for member in members {
+            candidates.remove(&member.network);
+        }
+        candidates.insert(*network, sharing::as_one(*network, members));
+    }
+    let shared = shared.into_keys().collect();
+    Field { candidates, shared }
+}
+
 /// What becomes of one NACL with a number of slots.
 struct Outcome {
     market: Market,
@@ -251,20 +304,14 @@ struct Outcome {
     unplaced: BTreeSet<IpNet>,
 }
 
-fn plan_acl(
-    input: &Input<'_>,
-    acl: &Acl,
-    before: &Market,
-    candidates: &BTreeMap<IpNet, Candidate>,
-    plan: &mut Plan,
-) {
+fn plan_acl(input: &Input<'_>, acl: &Acl, before: &Market, field: &Field, plan: &mut Plan) {
     let survey = Survey::take(input, acl, before.withdrawn.clone());
     plan.findings.extend(survey.findings.iter().cloned());
     plan.forget.extend(survey.forget.iter().cloned());
 
     let mut slots = FAMILIES.map(|family| survey.slots(family));
     let outcome = loop {
-        let outcome = settle(input, acl, before, &survey, candidates, slots);
+        let outcome = settle(input, acl, before, &survey, field, slots);
         if outcome.unplaced.is_empty() {
             break outcome;
         }
@@ -296,7 +343,7 @@ fn settle(
     acl: &Acl,
     before: &Market,
     survey: &Survey<'_>,
-    candidates: &BTreeMap<IpNet, Candidate>,
+    field: &Field,
     slots: [usize; 2],
 ) -> Outcome {
     let mut market = Market {
@@ -309,13 +356,13 @@ fn settle(
         let seating = contest(
             &mut contested,
             slots[index],
-            &of_family(candidates, family),
+            &of_family(field, family),
             |network| !survey.denied_by_others(network),
             &input.config.market,
             input.now,
         );
         market.incumbents.append(&mut contested.incumbents);
-        market.probation.append(&mut contested.probation);
+        market.former.append(&mut contested.former);
         seating
     };
     let seatings = [seat(0), seat(1)];
@@ -356,7 +403,7 @@ fn before_contest(
         let known = before
             .incumbents
             .get(&network)
-            .or_else(|| Some(&before.probation.get(&network)?.incumbent));
+            .or_else(|| Some(&before.former.get(&network)?.incumbent));
         let mut incumbent = known
             .cloned()
             .unwrap_or_else(|| Incumbent::rebuilt(network, since, &input.config.market));
@@ -364,26 +411,38 @@ fn before_contest(
         incumbent.measured = incumbent.measured.min(input.now);
         market.incumbents.insert(network, incumbent);
     }
-    for (network, probation) in &before.probation {
+    for (network, former) in &before.former {
+        if Family::of(network) == family && !market.incumbents.contains_key(network) {
+            let mut former = former.clone();
+            former.since = former.since.min(input.now);
+            market.former.insert(*network, former);
+        }
+    }
+    // Whose ban has ended is remembered too: a ban anew shows that it went on.
+    for (network, incumbent) in &before.incumbents {
         if Family::of(network) == family
             && !market.incumbents.contains_key(network)
-            && (input.banned)(network)
+            && !(input.banned)(network)
         {
-            let mut probation = probation.clone();
-            probation.since = probation.since.min(input.now);
-            market.probation.insert(*network, probation);
+            let ended = Former {
+                incumbent: incumbent.clone(),
+                since: input.now,
+                left: Left::BanEnded,
+            };
+            market.former.insert(*network, ended);
         }
     }
     market
 }
 
-fn of_family(
-    candidates: &BTreeMap<IpNet, Candidate>,
-    family: Family,
-) -> BTreeMap<IpNet, Candidate> {
-    candidates
-        .iter()
-        .filter(|(network, _)| Family::of(network) == family)
-        .map(|(network, candidate)| (*network, candidate.clone()))
-        .collect()
+fn of_family(field: &Field, family: Family) -> Field {
+    let is_of = |network: &&IpNet| Family::of(network) == family;
+    let candidates = field.candidates.iter();
+    Field {
+        candidates: candidates
+            .filter(|(network, _)| is_of(network))
+            .map(|(network, candidate)| (*network, candidate.clone()))
+            .collect(),
+        shared: field.shared.iter().filter(is_of).copied().collect(),
+    }
 }

@@ -26,6 +26,18 @@ pub struct Sentence {
 /// Offences, the ban's beginning, the network: the greatest is most worth a slot.
 pub type Repeated = (u32, i64, IpNet);
 
+/// The bans in force.
+pub trait Register {
+    /// All that there are.
+    fn all(&self) -> impl Iterator<Item = Repeated>;
+
+    /// One of them.
+    fn sentence(&self, network: &IpNet) -> Option<Sentence>;
+
+    /// Those within a network, itself included.
+    fn within(&self, network: &IpNet) -> impl Iterator<Item = IpNet>;
+}
+
 /// Who holds slots, as far as the planner knows.
 #[derive(Debug, Clone, Default)]
 pub struct Incumbents {
@@ -43,9 +55,9 @@ pub struct Roster {
 }
 
 impl Roster {
-    /// The incumbents that are still banned, and of each family the loudest and
-    /// the most repeated; among equals the latest. `bans` are all that there are,
-    /// `sentence` finds one of them.
+    /// The incumbents that are still banned, who is banned in a slot that several
+    /// share, and of each family the loudest and the most repeated; among equals the
+    /// latest.
     ///
     /// Who is no longer seated is measured anew: what the NACL kept away from the
     /// counters was no silence.
@@ -53,26 +65,33 @@ impl Roster {
         &mut self,
         incumbents: Incumbents,
         ranking: &mut Ranking,
-        bans: impl Iterator<Item = Repeated>,
-        sentence: impl Fn(&IpNet) -> Option<Sentence>,
+        bans: &impl Register,
     ) -> Vec<Candidate> {
         let Incumbents { seated, recorded } = incumbents;
         for network in self.seated.difference(&seated) {
-            ranking.restart(network);
+            ranking.restart_within(network);
         }
         let mut networks = recorded;
         networks.extend(&seated);
+        let shared: Vec<IpNet> = networks
+            .iter()
+            .filter(|network| bans.sentence(network).is_none())
+            .copied()
+            .collect();
+        for network in shared {
+            networks.extend(bans.within(&network).take(CANDIDATES));
+        }
         self.seated = seated;
         for family in FAMILIES {
             let loudest =
                 ranking.loudest_where(CANDIDATES, |network| Family::of(network) == family);
             networks.extend(loudest.iter().map(|offender| offender.network));
         }
-        networks.extend(most_repeated(bans));
+        networks.extend(most_repeated(bans.all()));
         networks
             .into_iter()
             .filter_map(|network| {
-                let sentence = sentence(&network)?;
+                let sentence = bans.sentence(&network)?;
                 Some(Candidate {
                     network,
                     rate: ranking.rate(&network),
@@ -106,11 +125,33 @@ mod tests {
     use super::*;
     use crate::rank::{Counter, RankConfig};
 
-    const SENTENCE: Sentence = Sentence {
-        bancount: 1,
-        since: 0,
-        until: None,
-    };
+    /// Bans by network, with how often each was banned.
+    #[derive(Default)]
+    struct Book(BTreeMap<IpNet, u32>);
+
+    impl Book {
+        fn once(networks: impl IntoIterator<Item = IpNet>) -> Self {
+            Self(networks.into_iter().map(|network| (network, 1)).collect())
+        }
+    }
+
+    impl Register for Book {
+        fn all(&self) -> impl Iterator<Item = Repeated> {
+            self.0.iter().map(|(network, count)| (*count, 0, *network))
+        }
+
+        fn sentence(&self, network: &IpNet) -> Option<Sentence> {
+            self.0.get(network).map(|bancount| Sentence {
+                bancount: *bancount,
+                since: 0,
+                until: None,
+            })
+        }
+
+        fn within(&self, network: &IpNet) -> impl Iterator<Item = IpNet> {
+            self.0.keys().filter(|it| network.contains(*it)).copied()
+        }
+    }
 
     fn v4(host: usize) -> IpNet {
         format!("10.0.{}.{}/32", host / 256, host % 256)
@@ -141,27 +182,44 @@ mod tests {
         let loud = "2001:db8:0:1::/64".parse().unwrap();
         let mut counts: Vec<_> = (0..300).map(|host| (v4(host), counted(900))).collect();
         counts.push((loud, counted(800)));
-        let candidates = Roster::default().candidates(
-            Incumbents::default(),
-            &mut ranking(counts),
-            std::iter::empty(),
-            |_| Some(SENTENCE),
-        );
-        assert!(networks(&candidates).contains(&loud));
-        assert_eq!(candidates.len(), CANDIDATES + 1);
+        let mut bans = Book::once(counts.iter().map(|(network, _)| *network));
+        // Those that the flood's equals would hide.
+        bans.0.insert(v4(0), 0);
+        let candidates =
+            Roster::default().candidates(Incumbents::default(), &mut ranking(counts), &bans);
+        let v6 = networks(&candidates);
+        assert!(v6.contains(&loud));
+        let v4s = v6.iter().filter(|it| matches!(it, IpNet::V4(_))).count();
+        assert!(v4s <= 2 * CANDIDATES);
     }
 
     #[test]
     fn the_most_repeated_come_along_and_the_unbanned_do_not() {
-        let bans = (0..200).map(|host| (u32::try_from(host).unwrap(), 0, v4(host)));
-        let candidates = Roster::default().candidates(
-            Incumbents::default(),
-            &mut ranking(vec![]),
-            bans,
-            |network| (*network != v4(199)).then_some(SENTENCE),
-        );
-        let expected: BTreeSet<IpNet> = (200 - CANDIDATES..199).map(v4).collect();
+        let bans = (0..199).map(|host| (v4(host), u32::try_from(host).unwrap()));
+        let incumbents = Incumbents {
+            seated: BTreeSet::from([v4(199)]),
+            recorded: BTreeSet::new(),
+        };
+        let candidates =
+            Roster::default().candidates(incumbents, &mut ranking(vec![]), &Book(bans.collect()));
+        let expected: BTreeSet<IpNet> = (199 - CANDIDATES..199).map(v4).collect();
         assert_eq!(networks(&candidates), expected);
+    }
+
+    #[test]
+    fn the_banned_in_a_shared_slot_come_along_quiet_as_they_are() {
+        let shared: IpNet = "10.0.0.0/28".parse().unwrap();
+        // Others are banned more often.
+        let bans = (0..400).map(|host| (v4(host), u32::try_from(host).unwrap()));
+        let incumbents = Incumbents {
+            seated: BTreeSet::from([shared]),
+            recorded: BTreeSet::new(),
+        };
+        let candidates =
+            Roster::default().candidates(incumbents, &mut ranking(vec![]), &Book(bans.collect()));
+        let inside = networks(&candidates);
+        assert!((0..16).all(|host| inside.contains(&v4(host))));
+        assert!(!inside.contains(&shared), "nobody banned it");
     }
 
     #[test]
@@ -174,7 +232,7 @@ mod tests {
                 // The ledger keeps the record until EC2 shows the change.
                 recorded: BTreeSet::from([v4(1), v4(2)]),
             };
-            roster.candidates(incumbents, ranking, std::iter::empty(), |_| Some(SENTENCE))
+            roster.candidates(incumbents, ranking, &Book::once([v4(1), v4(2)]))
         };
         call(&[1, 2], &mut ranking);
         assert!(ranking.rate(&v4(2)) > 0.0);

@@ -1,12 +1,12 @@
 //! The contest for one family's slots: who stays, who gets in, who goes.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{Candidate, Incumbent, Market, MarketConfig, Probation, elapsed};
+use super::{Candidate, Former, Incumbent, Left, Market, MarketConfig, elapsed};
 
 /// Why a newcomer gets a slot.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +22,10 @@ pub(crate) enum Wins {
         other_rate: Option<f64>,
         term: Duration,
     },
+    /// It was on trial, still sends, and takes its slot back from its guest.
+    Returns { other_rate: f64, tried: Duration },
+    /// It takes in the incumbent, and maybe others.
+    Widens,
 }
 
 /// A newcomer.
@@ -63,27 +67,34 @@ struct Contest<'a> {
     trials: usize,
 }
 
+/// Who competes.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Field {
+    /// Those whose ban goes on, incumbents among them.
+    pub(crate) candidates: BTreeMap<IpNet, Candidate>,
+    /// Those of them that stand for several banned neighbours.
+    pub(crate) shared: BTreeSet<IpNet>,
+}
+
 /// Settles who holds `slots` slots. `market` holds one family's incumbents that
-/// are in a slot now and may stay in one; `candidates` those whose ban goes on,
-/// incumbents among them, `newcomers` the ones that may get a slot.
+/// are in a slot now and may stay in one, `field` all that compete, `newcomers` are
+/// the ones that may get a slot.
 pub(crate) fn contest(
     market: &mut Market,
     slots: usize,
-    candidates: &BTreeMap<IpNet, Candidate>,
+    field: &Field,
     newcomer: impl Fn(&IpNet) -> bool,
     config: &MarketConfig,
     now: i64,
 ) -> Seating {
+    let candidates = &field.candidates;
     for (network, incumbent) in &mut market.incumbents {
         if let Some(candidate) = candidates.get(network) {
             incumbent.measure(candidate.rate, now, config);
         }
     }
-    let open = |probation: &&Probation| probation.trial && probation.is_open(now, config);
     let mut contest = Contest {
-        trials: config
-            .trials
-            .saturating_sub(market.probation.values().filter(open).count()),
+        trials: config.trials,
         measured: candidates
             .iter()
             .map(|(network, candidate)| (*network, candidate.rate))
@@ -94,11 +105,14 @@ pub(crate) fn contest(
         now,
     };
 
+    contest.widen(field);
     contest.shrink(slots);
+    contest.judge(candidates, &newcomer);
     let mut challengers: Vec<Candidate> = candidates
         .values()
         .filter(|candidate| {
             !contest.market.incumbents.contains_key(&candidate.network)
+                && !contest.fresh.contains_key(&candidate.network)
                 && newcomer(&candidate.network)
         })
         .cloned()
@@ -113,7 +127,10 @@ pub(crate) fn contest(
 impl Contest<'_> {
     /// Takes the quietest incumbents out of slots that are no more.
     fn shrink(&mut self, slots: usize) {
-        while self.market.incumbents.len() > slots {
+        while self.fresh.len() > slots {
+            self.fresh.pop_first();
+        }
+        while self.market.incumbents.len() + self.fresh.len() > slots {
             let quietest = self
                 .market
                 .incumbents
@@ -121,7 +138,78 @@ impl Contest<'_> {
                 .map(|incumbent| (self.worth(incumbent), incumbent.network))
                 .min_by(by_worth);
             let Some((_, network)) = quietest else { break };
-            self.demote(&network, false);
+            self.demote(&network, Left::Outright);
+        }
+    }
+
+    /// Gives networks that are shared from now on the slots of those they take in.
+    fn widen(&mut self, field: &Field) {
+        for network in &field.shared {
+            let Some(candidate) = field.candidates.get(network) else {
+                continue;
+            };
+            let inside: Vec<IpNet> = self
+                .market
+                .incumbents
+                .keys()
+                .filter(|other| *other != network && network.contains(*other))
+                .copied()
+                .collect();
+            let mut rate = candidate.rate;
+            for other in &inside {
+                if let Some(incumbent) = self.market.incumbents.remove(other) {
+                    let known = incumbent.remembered(self.now, self.config);
+                    rate += known.unwrap_or(0.0);
+                }
+            }
+            let Some(first) = inside.first() else {
+                continue;
+            };
+            if !self.market.incumbents.contains_key(network) {
+                let candidate = Candidate {
+                    rate,
+                    ..candidate.clone()
+                };
+                self.seat(candidate, Some(*first), Wins::Widens);
+            }
+        }
+    }
+
+    /// Gives those on trial that are seen to send their slots back, and counts the
+    /// trials that go on.
+    fn judge(
+        &mut self,
+        candidates: &BTreeMap<IpNet, Candidate>,
+        newcomer: impl Fn(&IpNet) -> bool,
+    ) {
+        let mut returning = Vec::new();
+        for (network, former) in &self.market.former {
+            let Left::OnTrial { guest } = former.left else {
+                continue;
+            };
+            let rate = self.measured.get(network).copied().unwrap_or(0.0);
+            if !former.is_on_probation(rate, self.now, self.config) {
+                continue;
+            }
+            let guest_rate = self
+                .market
+                .incumbents
+                .get(&guest)
+                .and_then(|guest| guest.remembered(self.now, self.config));
+            match (guest_rate, candidates.get(network)) {
+                (Some(other_rate), Some(candidate))
+                    if self.config.beats(rate, other_rate) && newcomer(network) =>
+                {
+                    let tried = elapsed(former.since, self.now);
+                    let wins = Wins::Returns { other_rate, tried };
+                    returning.push((guest, candidate.clone(), wins));
+                }
+                _ => self.trials = self.trials.saturating_sub(1),
+            }
+        }
+        for (guest, candidate, wins) in returning {
+            self.demote(&guest, Left::Outright);
+            self.seat(candidate, Some(guest), wins);
         }
     }
 
@@ -133,24 +221,31 @@ impl Contest<'_> {
             .unwrap_or(f64::INFINITY)
     }
 
-    fn demote(&mut self, network: &IpNet, trial: bool) {
+    fn demote(&mut self, network: &IpNet, left: Left) {
         if let Some(incumbent) = self.market.incumbents.remove(network) {
             let since = self.now;
-            self.market.probation.insert(
-                *network,
-                Probation {
-                    incumbent,
-                    since,
-                    trial,
-                },
-            );
+            let former = Former {
+                incumbent,
+                since,
+                left,
+            };
+            self.market.former.insert(*network, former);
         }
+    }
+
+    fn seat(&mut self, candidate: Candidate, out: Option<IpNet>, wins: Wins) {
+        let fresh = Fresh {
+            candidate,
+            out,
+            wins,
+        };
+        self.fresh.insert(fresh.candidate.network, fresh);
     }
 
     /// Free slots go to the most repeated, then the loudest, then the latest.
     fn fill(&mut self, slots: usize, challengers: &mut Vec<Candidate>) {
         let free = slots
-            .saturating_sub(self.market.incumbents.len())
+            .saturating_sub(self.market.incumbents.len() + self.fresh.len())
             .min(challengers.len());
         challengers.sort_by(|a, b| {
             b.bancount
@@ -160,14 +255,7 @@ impl Contest<'_> {
                 .then_with(|| a.network.cmp(&b.network))
         });
         for candidate in challengers.drain(..free) {
-            self.fresh.insert(
-                candidate.network,
-                Fresh {
-                    candidate,
-                    out: None,
-                    wins: Wins::Free,
-                },
-            );
+            self.seat(candidate, None, Wins::Free);
         }
     }
 
@@ -193,20 +281,18 @@ impl Contest<'_> {
                     (beaten.out, beaten.wins)
                 }
                 Some(Way::OverIncumbent(network, wins)) => {
-                    let trial = matches!(wins, Wins::Trial { .. });
-                    self.demote(&network, trial);
-                    self.trials -= usize::from(trial);
+                    let left = if matches!(wins, Wins::Trial { .. }) {
+                        self.trials -= 1;
+                        let guest = challenger.network;
+                        Left::OnTrial { guest }
+                    } else {
+                        Left::Outright
+                    };
+                    self.demote(&network, left);
                     (Some(network), wins)
                 }
             };
-            self.fresh.insert(
-                challenger.network,
-                Fresh {
-                    candidate: challenger,
-                    out,
-                    wins,
-                },
-            );
+            self.seat(challenger, out, wins);
         }
     }
 
@@ -216,9 +302,9 @@ impl Contest<'_> {
         candidate.rate >= self.config.floor
             && !self
                 .market
-                .probation
+                .former
                 .get(&candidate.network)
-                .is_some_and(|probation| probation.is_open(self.now, self.config))
+                .is_some_and(|it| it.is_on_probation(candidate.rate, self.now, self.config))
     }
 
     /// The slot that a challenger of this rate takes: the quietest of those that
@@ -259,7 +345,8 @@ impl Contest<'_> {
     }
 
     /// The incumbent to put on trial: one whose rate is not known, else the
-    /// quietest. One that is seen to send at least as much needs no trial.
+    /// quietest. One that is seen to send at least as much needs no trial, and one
+    /// that would lose more by it than the challenger can win is left in peace.
     fn trial(&self, rate: f64) -> Option<Way> {
         if self.trials == 0 {
             return None;
@@ -273,6 +360,10 @@ impl Contest<'_> {
                     && measured.is_none_or(|measured| *measured < rate)
             })
             .map(|incumbent| (incumbent, incumbent.remembered(self.now, self.config)))
+            .filter(|(incumbent, remembered)| {
+                let lost = remembered.unwrap_or(0.0) * self.config.probation.as_secs_f64();
+                rate * incumbent.term.as_secs_f64() >= lost
+            })
             .min_by(|(a, a_rate), (b, b_rate)| {
                 let known = (a_rate.unwrap_or(-1.0), b_rate.unwrap_or(-1.0));
                 by_worth(&(known.0, a.network), &(known.1, b.network))
@@ -307,7 +398,7 @@ impl Contest<'_> {
         });
         for Challenge { candidate, .. } in &newcomers {
             let term = market.term_for(candidate, config);
-            market.probation.remove(&candidate.network);
+            market.former.remove(&candidate.network);
             market.incumbents.insert(
                 candidate.network,
                 Incumbent {
@@ -321,8 +412,8 @@ impl Contest<'_> {
         }
         let memory = config.longest_term.max(config.probation);
         market
-            .probation
-            .retain(|_, probation| elapsed(probation.since, now) < memory);
+            .former
+            .retain(|_, former| elapsed(former.since, now) < memory);
         newcomers
     }
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use crate::nacl::acl::{DEFAULT_QUOTA, Direction, HIGHEST_QUOTA, RULE_NUMBERS};
 use crate::nacl::market::{ConfigError, MarketConfig};
 
+use super::SharingConfig;
+
 /// The knobs of the plan.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlanConfig {
@@ -33,6 +35,8 @@ pub struct PlanConfig {
     pub longest_back_off: Duration,
     /// The knobs of the slot market.
     pub market: MarketConfig,
+    /// When neighbours share a slot.
+    pub sharing: SharingConfig,
 }
 
 impl Default for PlanConfig {
@@ -47,6 +51,7 @@ impl Default for PlanConfig {
             back_off: Duration::from_mins(5),
             longest_back_off: Duration::from_hours(24),
             market: MarketConfig::default(),
+            sharing: SharingConfig::default(),
         }
     }
 }
@@ -103,6 +108,7 @@ impl PlanConfig {
                 });
             }
         }
+        self.sharing.check()?;
         self.market.check()
     }
 }

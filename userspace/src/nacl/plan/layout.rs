@@ -205,6 +205,10 @@ impl Layout<'_> {
         if !(input.banned)(network) {
             return Reason::BanEnded;
         }
+        let mut seats = self.settled.market.incumbents.keys();
+        if let Some(by) = seats.find(|seat| *seat != network && seat.contains(network)) {
+            return Reason::Covered { by: *by };
+        }
         let mut newcomers = self.settled.newcomers(family).iter();
         let winner = newcomers.find(|newcomer| newcomer.out == Some(*network));
         winner.map_or_else(
@@ -355,5 +359,12 @@ fn comes(newcomer: &Challenge) -> Reason {
             other_rate,
             term,
         },
+        Wins::Returns { other_rate, tried } => Reason::Returns {
+            rate,
+            other,
+            other_rate,
+            tried,
+        },
+        Wins::Widens => Reason::Widens { rate, other },
     }
 }

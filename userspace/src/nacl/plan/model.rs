@@ -35,8 +35,11 @@ pub(super) struct World {
 }
 
 impl World {
-    /// A subnet as AWS makes it: allows at 100 and 101, nothing else.
+    /// A subnet as AWS makes it: allows at 100 and 101, nothing else. Neighbours share
+    /// no slot.
     pub(super) fn new() -> Self {
+        let mut config = PlanConfig::default();
+        config.sharing.members = 0;
         let acl = Acl {
             id: "acl-1".to_owned(),
             owner: "111122223333".to_owned(),
@@ -50,7 +53,7 @@ impl World {
             candidates: Vec::new(),
             allowed: Vec::new(),
             market: MarketState::default(),
-            config: PlanConfig::default(),
+            config,
             now: 1_000_000,
         }
     }

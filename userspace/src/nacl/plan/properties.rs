@@ -9,7 +9,7 @@ use super::model::{Call, World};
 use super::{Change, Plan, Reason};
 use crate::nacl::acl::{Acl, Direction, Entry, Family, Position, Rule, RuleAction};
 use crate::nacl::ledger::LedgerEntry;
-use crate::nacl::market::Candidate;
+use crate::nacl::market::{Candidate, Left};
 
 /// Something that happens between two plans.
 #[derive(Debug, Clone)]
@@ -112,7 +112,12 @@ fn world() -> impl Strategy<Value = World> {
         prop::collection::vec(candidate(), 0..80),
         prop::collection::vec(network(), 0..4),
         prop::sample::select(vec![1..=99_u16, 1..=10, 40..=60, 90..=120]),
-        (2_u32..41, any::<bool>(), any::<bool>()),
+        (
+            2_u32..41,
+            any::<bool>(),
+            any::<bool>(),
+            prop::sample::select(vec![0, 2, 4, 8]),
+        ),
     )
         .prop_map(|(entries, ours, candidates, allowed, rules, knobs)| {
             let mut world = World::new();
@@ -120,6 +125,7 @@ fn world() -> impl Strategy<Value = World> {
                 world.config.quota,
                 world.config.egress,
                 world.acls[0].firewall_manager,
+                world.config.sharing.members,
             ) = knobs;
             world.config.firewall_manager_rules = rules.clone();
             world.config.rules = rules;
@@ -257,8 +263,7 @@ fn check_steps(world: &World, plan: &Plan) {
                 .iter()
                 .find(|a| a.contains(&network) || network.contains(*a));
             assert_eq!(allowed, None, "{step}: over an allowed network");
-            let banned = |candidate: &Candidate| candidate.network == network;
-            assert!(world.candidates.iter().any(banned), "{step}: not banned");
+            assert!(may_be_denied(world, &network), "{step}: not banned");
             assert!(
                 world.config.is_on(position.direction),
                 "{step}: direction is off"
@@ -274,6 +279,22 @@ fn check_steps(world: &World, plan: &Plan) {
             assert!(is_ours(world, ours), "{step}: not ours");
         }
     }
+}
+
+/// Whether a network is banned, or enough of its neighbours are that share a slot.
+fn may_be_denied(world: &World, network: &IpNet) -> bool {
+    let sharing = &world.config.sharing;
+    let banned = |candidate: &&Candidate| candidate.network == *network;
+    let inside = |candidate: &&Candidate| network.contains(&candidate.network);
+    let widest = match Family::of(network) {
+        Family::V4 => sharing.widest_v4,
+        Family::V6 => sharing.widest_v6,
+    };
+    let all = || world.candidates.iter();
+    all().any(|candidate| banned(&candidate))
+        || sharing.members > 0
+            && network.prefix_len() >= widest
+            && all().filter(inside).count() >= sharing.members.div_ceil(2)
 }
 
 /// Checks that nobody was taken out of a slot but by the rules of the market.
@@ -304,6 +325,21 @@ fn check_reasons(world: &World, plan: &Plan) {
             Reason::Trial { rate, other, .. } => {
                 assert!(*rate >= market.floor, "{step}");
                 losers.insert((*other, true));
+            }
+            // A guest is in its slot on sufferance.
+            Reason::Returns {
+                rate,
+                other,
+                other_rate,
+                ..
+            } => {
+                assert!(market.beats(*rate, *other_rate), "{step}");
+                let former = world.market.acls["acl-1"].former.values();
+                let guests = former.filter_map(|former| match former.left {
+                    Left::OnTrial { guest } => Some(guest),
+                    _ => None,
+                });
+                assert!(guests.into_iter().any(|guest| guest == *other), "{step}");
             }
             _ => {}
         }

@@ -51,8 +51,31 @@ pub enum Reason {
         /// Its term.
         term: Duration,
     },
-    /// The network's ban is over.
+    /// It was on trial, still sends, and takes its slot back.
+    Returns {
+        /// Its rate.
+        rate: f64,
+        /// The lesser one that had the slot meanwhile.
+        other: IpNet,
+        /// That one's remembered rate.
+        other_rate: f64,
+        /// How long the trial took.
+        tried: Duration,
+    },
+    /// Enough banned neighbours send that they share the slot of one of them.
+    Widens {
+        /// What they send together.
+        rate: f64,
+        /// The one whose slot it was.
+        other: IpNet,
+    },
+    /// The network's ban is over, or of those that share the slot too few are banned.
     BanEnded,
+    /// A slot is shared by the network's neighbours and it.
+    Covered {
+        /// The network that denies them all.
+        by: IpNet,
+    },
     /// The network overlaps one that is allowed.
     NowAllowed {
         /// The allowed network.
@@ -151,7 +174,25 @@ impl fmt::Display for Reason {
                     None => f.write_str("its rate is not known"),
                 }
             }
+            Self::Returns {
+                rate,
+                other,
+                other_rate,
+                tried,
+            } => write!(
+                f,
+                "{} after {} on probation: it still sends, and more than {} of {other}",
+                Rate(*rate),
+                humantime::format_duration(*tried),
+                Rate(*other_rate)
+            ),
+            Self::Widens { rate, other } => write!(
+                f,
+                "shared by {other} and its neighbours, which send {} together",
+                Rate(*rate)
+            ),
             Self::BanEnded => f.write_str("ban ended"),
+            Self::Covered { by } => write!(f, "{by} denies it too"),
             Self::NowAllowed { by } => write!(f, "now allowed by {by}"),
             Self::FewerSlots { slots: 1 } => f.write_str("only 1 slot is left"),
             Self::FewerSlots { slots } => write!(f, "only {slots} slots are left"),

@@ -5,6 +5,7 @@ mod contest;
 mod lag;
 mod others;
 mod quota;
+mod sharing;
 mod slots;
 
 use super::model::World;

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
 
-use super::{Finding, Input};
+use super::{Finding, Input, PlanConfig};
 use crate::nacl::acl::{Acl, DIRECTIONS, Direction, Entry, Family, Position, Rule, RuleAction};
 use crate::nacl::ledger::LedgerEntry;
 use crate::nacl::market::Withdrawn;
@@ -63,6 +63,33 @@ pub(super) fn ours_anywhere(acl: &Acl, ledger: &[LedgerEntry]) -> Vec<Rule> {
     rules
 }
 
+/// The networks that hold a slot somewhere: seen there, or put there a moment ago.
+pub(super) fn held(input: &Input<'_>) -> impl Iterator<Item = IpNet> {
+    let held = input.ledger.iter().filter(|known| {
+        let position = known.rule.position;
+        let mut acls = input.acls.iter();
+        let Some(acl) = acls.find(|acl| acl.id == known.acl) else {
+            return false;
+        };
+        let seen = acl.entries.iter().any(|entry| is_ours(entry, &known.rule));
+        let young = known.since.abs_diff(input.now) < input.config.settle.as_secs();
+        let range = range(acl, input.config);
+        input.config.is_on(position.direction)
+            && range.contains(&position.number)
+            && (seen || young)
+    });
+    held.map(|known| known.rule.network.trunc())
+}
+
+/// The rule numbers that we may use in a NACL.
+fn range(acl: &Acl, config: &PlanConfig) -> RangeInclusive<u16> {
+    if acl.firewall_manager {
+        config.firewall_manager_rules.clone()
+    } else {
+        config.rules.clone()
+    }
+}
+
 /// Whether an entry is what the ledger says that we put there.
 fn is_ours(entry: &Entry, rule: &Rule) -> bool {
     entry.position == rule.position
@@ -80,11 +107,7 @@ impl<'a> Survey<'a> {
         let config = input.config;
         let mut survey = Survey {
             input,
-            range: if acl.firewall_manager {
-                config.firewall_manager_rules.clone()
-            } else {
-                config.rules.clone()
-            },
+            range: range(acl, config),
             ours: BTreeMap::new(),
             others: acl
                 .entries
