@@ -11,6 +11,7 @@ mod batch;
 mod boot;
 mod config;
 mod detached;
+mod interfaces;
 mod message;
 mod requests;
 mod snapshot;
@@ -22,10 +23,10 @@ use std::{sync::Arc, thread};
 use tokio::sync::{mpsc, watch};
 use tracing::error;
 
-pub use attach::Attachments;
 pub use boot::EngineError;
 pub use config::EngineConfig;
 pub use detached::Detached;
+pub use interfaces::Attachments;
 pub use message::{EngineHandle, Market, Message};
 pub use snapshot::Snapshot;
 
