@@ -16,6 +16,7 @@ mod flush;
 mod jails;
 mod metrics;
 mod modes;
+mod peer;
 mod restart;
 mod rivals;
 mod socket;

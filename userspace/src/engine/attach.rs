@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ipnet::IpNet;
 use nicban_protocol::{AllowOrigin, AttachMode, Outcome, Refusal, RefusalKind, Reply};
 use tracing::warn;
 
@@ -10,6 +11,36 @@ use crate::{allow::Allow, clock::Now};
 
 /// How long the peer of the SSH session that attaches is allowed, in seconds.
 const SSH_PEER_FOR: i64 = 3600;
+
+/// What came of attaching to several interfaces.
+#[derive(Default)]
+struct Tried {
+    attached: Vec<String>,
+    /// The same, each with its mode, for people.
+    modes: Vec<String>,
+    /// Why the first of the others could not be had.
+    refusal: Option<Refusal>,
+}
+
+impl Tried {
+    /// What is attached now, for people.
+    fn note(&self, confirm_s: Option<u64>) -> String {
+        let modes = self.modes.join(", ");
+        match confirm_s {
+            None => format!("attached to {modes}"),
+            Some(seconds) => {
+                format!("attached to {modes}; `nicban confirm` within {seconds} s keeps it")
+            }
+        }
+    }
+}
+
+/// The peer of an SSH session, allowed.
+struct SshPeer {
+    network: IpNet,
+    /// What an earlier attach had allowed it.
+    before: Option<Allow>,
+}
 
 impl Engine {
     pub(super) fn attach(
@@ -29,43 +60,66 @@ impl Engine {
                 "there is no default route, so no interface to attach to; name one, or set [xdp] interfaces",
             ));
         }
-        if let Some(peer) = ssh_peer {
-            self.allow_ssh_peer(peer, now)?;
-        }
         let attached = &self.attachments.attached;
-        if names.iter().all(|name| attached.contains_key(name)) {
-            return Ok(words::noted(
-                Outcome::Unchanged,
-                format!("attached to {}", names.join(", ")),
-            ));
-        }
-        let confirm_by = confirm_s.map(|seconds| now.boot + Duration::from_secs(seconds));
-        let mut told = Vec::new();
-        for name in &names {
-            let mode = self.attach_one(name, confirm_by, now).map_err(|error| {
-                let refusal = words::failed(&error);
-                words::refused(refusal.kind, self.with_owner(name, &error))
-            })?;
-            self.troubles.clear(&format!("attach {name}"));
-            told.push(match mode {
-                AttachMode::Native => format!("{name} in native mode"),
-                AttachMode::Generic => format!("{name} in GENERIC mode, which is slow"),
+        let free: Vec<String> = names
+            .iter()
+            .filter(|name| !attached.contains_key(*name))
+            .cloned()
+            .collect();
+        if free.is_empty() {
+            return Ok(Reply::Attached {
+                interfaces: free,
+                note: format!("attached to {}", names.join(", ")),
             });
         }
-        // An attachment on trial is not what the operator wants yet.
-        if confirm_s.is_none() {
-            self.remember_attached(&names)?;
+        // Before the first packet is dropped; whom nothing begins to drop needs it not.
+        let peer = ssh_peer.map(|peer| self.allow_ssh_peer(peer, now));
+        let peer = peer.transpose()?;
+        let tried = self.try_each(free, confirm_s, now);
+        if tried.attached.is_empty()
+            && let Some(peer) = peer
+        {
+            self.disallow_ssh_peer(&peer);
         }
-        Ok(words::noted(
-            Outcome::Ok,
-            match confirm_s {
-                None => format!("attached to {}", told.join(", ")),
-                Some(seconds) => format!(
-                    "attached to {}; `nicban confirm` within {seconds} s keeps it",
-                    told.join(", ")
-                ),
-            },
-        ))
+        // An attachment on trial is not what the operator wants yet.
+        if confirm_s.is_none() && !tried.attached.is_empty() {
+            self.remember_attached(&tried.attached)?;
+        }
+        let note = tried.note(confirm_s);
+        match tried.refusal {
+            None => Ok(Reply::Attached {
+                interfaces: tried.attached,
+                note,
+            }),
+            Some(refusal) if tried.attached.is_empty() => Err(refusal),
+            Some(Refusal { kind, message }) => {
+                Err(words::refused(kind, format_args!("{message}; {note}")))
+            }
+        }
+    }
+
+    /// One that can't be had must not keep the others unprotected.
+    fn try_each(&mut self, free: Vec<String>, confirm_s: Option<u64>, now: Now) -> Tried {
+        let confirm_by = confirm_s.map(|seconds| now.boot + Duration::from_secs(seconds));
+        let mut tried = Tried::default();
+        for name in free {
+            match self.attach_one(&name, confirm_by, now) {
+                Ok(mode) => {
+                    self.troubles.clear(&format!("attach {name}"));
+                    tried.modes.push(match mode {
+                        AttachMode::Native => format!("{name} in native mode"),
+                        AttachMode::Generic => format!("{name} in GENERIC mode, which is slow"),
+                    });
+                    tried.attached.push(name);
+                }
+                Err(error) => {
+                    let kind = words::failed(&error).kind;
+                    let refusal = words::refused(kind, self.with_owner(&name, &error));
+                    tried.refusal.get_or_insert(refusal);
+                }
+            }
+        }
+        tried
     }
 
     pub(super) fn confirm(&mut self) -> Result<Reply, Refusal> {
@@ -149,14 +203,30 @@ impl Engine {
         }
     }
 
-    fn allow_ssh_peer(&mut self, peer: &str, now: Now) -> Result<(), Refusal> {
+    fn allow_ssh_peer(&mut self, peer: &str, now: Now) -> Result<SshPeer, Refusal> {
         let network = crate::target::parse_network(peer).map_err(words::invalid)?;
+        let before = self.allow.get(network, AllowOrigin::SshPeer).copied();
         self.let_pass(Allow {
             network,
             origin: AllowOrigin::SshPeer,
             until: Some(now.seconds() + SSH_PEER_FOR),
         })
-        .map_err(|error| words::failed(&error))
+        .map_err(|error| words::failed(&error))?;
+        Ok(SshPeer { network, before })
+    }
+
+    fn disallow_ssh_peer(&mut self, peer: &SshPeer) {
+        let undone = match peer.before {
+            Some(allow) => self.let_pass(allow),
+            None => self.let_pass_no_more(peer.network, AllowOrigin::SshPeer),
+        };
+        if let Err(error) = undone {
+            warn!(
+                peer = %peer.network,
+                error = %words::chain(&error),
+                "nothing was attached, and the SSH peer stays allowed for its hour"
+            );
+        }
     }
 
     fn remember_detached(&mut self, interface: Option<&str>) -> Result<(), Refusal> {
