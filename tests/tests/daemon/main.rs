@@ -12,6 +12,7 @@ mod bans;
 mod capacity;
 mod configuration;
 mod expiry;
+mod failures;
 mod flush;
 mod jails;
 mod metrics;

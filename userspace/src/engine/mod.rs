@@ -39,7 +39,7 @@ use crate::{
     store::Store,
     xdp::{Counters, Links, ProgramLogger, Tables},
 };
-use batch::Batch;
+use batch::{Batch, shares_the_transaction};
 use tick::Tally;
 
 /// Messages that wait for the engine at the most; further senders wait in turn.
@@ -106,8 +106,9 @@ impl Engine {
         for message in messages {
             match message {
                 Message::Request { request, reply } => {
+                    let shared = shares_the_transaction(&request);
                     let answer = self.answer(request, now, &mut batch);
-                    batch.answer(reply, answer);
+                    batch.answer(reply, answer, shared);
                 }
                 Message::Host(host) => self.follow_the_host(host, now),
                 Message::Market { incumbents, reply } => {
