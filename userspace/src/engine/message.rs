@@ -33,6 +33,13 @@ pub enum Message {
     },
     /// Time has passed.
     Tick,
+    /// Something is wrong outside the engine, and will be until a restart.
+    Trouble {
+        /// What it is about; a later trouble of the same subject takes its place.
+        subject: &'static str,
+        /// A line that says what to do.
+        line: String,
+    },
 }
 
 /// Who competes for the slots.
@@ -59,6 +66,14 @@ impl EngineHandle {
         snapshots: watch::Receiver<Arc<Snapshot>>,
     ) -> Self {
         Self { sender, snapshots }
+    }
+
+    /// A handle whose messages come out at the other end, where no engine is.
+    #[cfg(test)]
+    pub(crate) fn to_nobody() -> (Self, mpsc::Receiver<Message>) {
+        let (sender, receiver) = mpsc::channel(1);
+        let (_, snapshots) = watch::channel(Arc::default());
+        (Self::new(sender, snapshots), receiver)
     }
 
     /// Asks for something and waits for the answer.

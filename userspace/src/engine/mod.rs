@@ -116,6 +116,7 @@ impl Engine {
                     drop(reply.send(self.market(incumbents)));
                 }
                 Message::Tick => tick = true,
+                Message::Trouble { subject, line } => self.troubles.note(subject, line),
             }
         }
         // Requests come first: one may be the stop that a flush waits for.
