@@ -13,6 +13,10 @@ use crate::{
     xdp::{Keep, XdpError},
 };
 
+/// Between two tries to attach where another program is in the way: not every driver
+/// tells when that one goes.
+const TRY_AGAIN: Duration = Duration::from_secs(5);
+
 /// The attachments, as the engine wants and has them.
 #[derive(Debug)]
 pub struct Attachments {
@@ -22,6 +26,8 @@ pub struct Attachments {
     pub(super) attached: BTreeMap<String, Attached>,
     /// What the operator wants left alone.
     pub(super) detached: Detached,
+    /// When to try again where another program is in the way, on the boot clock.
+    try_again: Option<Duration>,
 }
 
 /// One attachment.
@@ -42,6 +48,7 @@ impl Attachments {
             host,
             attached: BTreeMap::new(),
             detached: Detached::load(state_dir)?,
+            try_again: None,
         })
     }
 
@@ -150,6 +157,14 @@ impl Engine {
         }
     }
 
+    /// Tries once more where another program was in the way.
+    pub(super) fn attach_where_it_was_busy(&mut self, now: Now) {
+        let due = self.attachments.try_again;
+        if due.is_some_and(|due| due <= now.boot) {
+            self.attach_wanted(now);
+        }
+    }
+
     /// Attaches to every wanted interface that is there and not attached yet,
     /// unless the operator has detached.
     pub(super) fn attach_wanted(&mut self, now: Now) {
@@ -163,20 +178,27 @@ impl Engine {
         } else {
             self.troubles.clear("interfaces");
         }
+        self.attachments.try_again = None;
         for name in wanted {
+            let subject = format!("attach {name}");
             if self.attachments.detached.has(&name) {
+                self.troubles.clear(&subject);
                 continue;
             }
-            let subject = format!("attach {name}");
             match self.attach_one(&name, None, now) {
                 Ok(_) => self.troubles.clear(&subject),
-                Err(error) => self.troubles.note(
-                    &subject,
-                    format!(
-                        "{name} is not protected: {}",
-                        self.with_owner(&name, &error)
-                    ),
-                ),
+                Err(error) => {
+                    if matches!(error, XdpError::Busy { .. }) {
+                        self.attachments.try_again = Some(now.boot + TRY_AGAIN);
+                    }
+                    self.troubles.note(
+                        &subject,
+                        format!(
+                            "{name} is not protected: {}",
+                            self.with_owner(&name, &error)
+                        ),
+                    );
+                }
             }
         }
     }

@@ -123,6 +123,7 @@ impl Engine {
         self.serve_deadlines(now, &mut batch);
         let answers = self.settle(batch, now);
         if tick {
+            self.attach_where_it_was_busy(now);
             self.count(now);
             if let Some(log) = &mut self.program_log {
                 log.flush();
