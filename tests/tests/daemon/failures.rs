@@ -143,6 +143,8 @@ fn what_the_store_refuses_is_taken_back() -> Result<()> {
         mode: Mode::Observe,
     })?;
     wire.blocked(kept)?;
+    let page = site.nicban(&["status"])?.well()?;
+    assert!(page.contains("!! the store refuses"), "{page}");
     let rows = daemon.bans()?;
     assert_eq!(rows.len(), 1, "{rows:?}");
     assert_eq!(site.pins().banned_v4()?, [kept.parse()?].into());
@@ -154,6 +156,7 @@ fn what_the_store_refuses_is_taken_back() -> Result<()> {
     wire.arrives(kept)?;
     let rows = daemon.bans()?;
     assert_eq!(rows.len(), 1, "{rows:?}");
+    assert_eq!(daemon.status()?.warnings, [""; 0]);
     Ok(())
 }
 

@@ -143,10 +143,16 @@ impl Engine {
                 for network in &batch.lifted {
                     self.forget_offender(network);
                 }
+                if !batch.store.is_empty() {
+                    self.troubles.clear("keeping");
+                }
             }
             Err(failure) => {
                 let why = words::chain(&failure);
-                error!(error = %why, "the store refused: nothing of this was done");
+                self.troubles.note(
+                    "keeping",
+                    format!("the store refuses: no ban is made, lifted or ended: {why}"),
+                );
                 self.take_back(std::mem::take(&mut batch.undo), now);
                 batch.refuse(&why);
             }
