@@ -10,7 +10,7 @@ use std::future::Future;
 use anyhow::Context as _;
 use nicban_protocol::NaclState;
 use tokio::net::UnixListener;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::{
     clock::Now,
@@ -60,8 +60,15 @@ pub async fn run(
 
     notify(&[sd_notify::NotifyState::Ready]);
     info!(version = env!("CARGO_PKG_VERSION"), "nicban is up");
-    let dispatch = Dispatch::new(engine, nacl.clone());
-    control::serve(listener, access, dispatch, shutdown).await;
+    let dispatch = Dispatch::new(engine.clone(), nacl.clone());
+    // Without an engine nobody is served: whoever started the daemon starts another.
+    let over = async move {
+        tokio::select! {
+            () = shutdown => {}
+            () = engine.ended() => error!("the engine has ended, and the daemon with it"),
+        }
+    };
+    control::serve(listener, access, dispatch, over).await;
 
     notify(&[sd_notify::NotifyState::Stopping]);
     tasks.shutdown().await;

@@ -110,6 +110,16 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_end_of_the_engine_is_noticed_and_keeps_no_task() {
+        let (engine, told) = EngineHandle::to_nobody();
+        let mut tasks = Tasks::new(engine.clone());
+        drop(told);
+        engine.ended().await;
+        tasks.spawn(Duty::PULSE, async {});
+        tasks.shutdown().await;
+    }
+
+    #[tokio::test]
     async fn an_end_by_the_daemon_is_not() {
         let (engine, mut told) = EngineHandle::to_nobody();
         let mut tasks = Tasks::new(engine);

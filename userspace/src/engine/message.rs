@@ -102,6 +102,11 @@ impl EngineHandle {
         self.sender.send(message).await.is_ok()
     }
 
+    /// Resolves once the engine has ended: while there is this handle, by a panic.
+    pub async fn ended(&self) {
+        self.sender.closed().await;
+    }
+
     /// The latest snapshot.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.snapshots.borrow())
