@@ -18,6 +18,14 @@ pub enum Reply {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         note: Option<String>,
     },
+    /// [`crate::Request::Attach`] is done.
+    Attached {
+        /// The interfaces that it attached to, on trial if it has a deadline; none of
+        /// them was attached before. Empty where all were.
+        interfaces: Vec<String>,
+        /// A line for people: in which mode.
+        note: String,
+    },
     /// It is not done, and nothing has changed.
     Refused(Refusal),
     /// A page of [`crate::Request::List`].

@@ -44,27 +44,33 @@ impl AllowList {
         self.0.insert(key, allow) != Some(allow)
     }
 
+    /// What one origin gave.
+    pub fn get(&self, network: IpNet, origin: AllowOrigin) -> Option<&Allow> {
+        self.0.get(&(network.trunc(), rank(origin)))
+    }
+
     /// Takes away what one origin gave. Tells whether it was there.
     pub fn remove(&mut self, network: IpNet, origin: AllowOrigin) -> bool {
         self.0.remove(&(network.trunc(), rank(origin))).is_some()
     }
 
-    /// Takes away what has ended by `now`, in seconds since the Unix epoch.
-    pub fn expire(&mut self, now: i64) -> Vec<Allow> {
-        self.0
-            .extract_if(.., |_, allow| allow.until.is_some_and(|until| until <= now))
-            .map(|(_, allow)| allow)
+    /// What has ended by `now`, in seconds since the Unix epoch.
+    pub fn ended(&self, now: i64) -> Vec<Allow> {
+        self.iter()
+            .filter(|allow| allow.until.is_some_and(|until| until <= now))
+            .copied()
             .collect()
-    }
-
-    /// When the next one ends, in seconds since the Unix epoch.
-    pub fn next_deadline(&self) -> Option<i64> {
-        self.iter().filter_map(|allow| allow.until).min()
     }
 
     /// Whether some origin names exactly this network.
     pub fn names(&self, network: IpNet) -> bool {
         self.iter().any(|allow| allow.network == network.trunc())
+    }
+
+    /// Whether another origin than this one names exactly this network.
+    pub fn names_besides(&self, network: IpNet, origin: AllowOrigin) -> bool {
+        self.iter()
+            .any(|allow| allow.network == network.trunc() && allow.origin != origin)
     }
 
     /// The widest entry that covers all of `given` at `now`: banning it would be
@@ -122,12 +128,10 @@ mod tests {
     fn an_entry_ends() {
         let mut list = AllowList::default();
         list.insert(allow("192.0.2.1/32", AllowOrigin::SshPeer, Some(100)));
-        assert_eq!(list.next_deadline(), Some(100));
         assert!(covered(&list, "192.0.2.1", 99));
         assert!(!covered(&list, "192.0.2.1", 100));
-        assert!(list.expire(99).is_empty());
-        assert_eq!(list.expire(100).len(), 1);
-        assert_eq!(list.next_deadline(), None);
+        assert!(list.ended(99).is_empty());
+        assert_eq!(list.ended(100).len(), 1);
     }
 
     #[test]
@@ -137,9 +141,12 @@ mod tests {
         assert!(list.insert(allow("192.0.2.0/24", AllowOrigin::Config, None)));
         assert!(list.insert(allow("192.0.2.7/24", AllowOrigin::Operator, None)));
         assert!(!list.insert(allow("192.0.2.0/24", AllowOrigin::Operator, None)));
+        assert!(list.names_besides(network, AllowOrigin::Operator));
         assert!(list.remove(network, AllowOrigin::Operator));
         assert!(!list.remove(network, AllowOrigin::Operator));
+        assert!(list.get(network, AllowOrigin::Operator).is_none());
         assert!(list.names(network));
+        assert!(!list.names_besides(network, AllowOrigin::Config));
         assert!(covered(&list, "192.0.2.9", 0));
     }
 }

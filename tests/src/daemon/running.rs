@@ -208,6 +208,8 @@ impl Daemon {
     pub fn does(&self, request: &Request) -> Result<Outcome> {
         match self.ask(request)? {
             Reply::Done { outcome, .. } => Ok(outcome),
+            Reply::Attached { interfaces, .. } if interfaces.is_empty() => Ok(Outcome::Unchanged),
+            Reply::Attached { .. } => Ok(Outcome::Ok),
             other => bail!("{request:?} was answered by {other:?}"),
         }
     }

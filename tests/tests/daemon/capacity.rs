@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use nicban_protocol::{Ban, RefusalKind, Request};
-use nicban_tests::daemon::Site;
+use nicban_tests::daemon::{DaemonConfig, Site};
 
 use crate::now;
 
@@ -117,4 +117,96 @@ fn smaller_maps_leave_bans_out_and_say_so() -> Result<()> {
     }
     assert_eq!(daemon.status()?.bans, 6);
     Ok(())
+}
+
+/// A configuration whose own allow list all but fills the maps that go with `max_nets = 1`:
+/// they have room for 1,024 more.
+fn crowded(site: &Site) -> DaemonConfig {
+    let networks: Vec<String> = (0..1010)
+        .map(|n| format!("\"10.{}.{}.0/24\"", n / 256, n % 256))
+        .collect();
+    site.config()
+        .set("allow", "networks", &format!("[{}]", networks.join(", ")))
+}
+
+/// Networks to allow, of which each covers its own `offender`.
+fn allowed(n: u8) -> String {
+    format!("198.51.100.{n}/32")
+}
+
+fn offender(n: u8) -> String {
+    format!("198.51.100.{n}")
+}
+
+#[test]
+fn a_full_allow_list_refuses_each_time_and_the_daemon_still_starts() -> Result<()> {
+    let site = Site::new()?;
+    let wire = site.wire()?;
+    let config = crowded(&site).set("xdp", "max_nets", "1");
+    let daemon = site.start(&config)?;
+    daemon.ban("sshd", "198.51.100.0/24", now(), 600)?;
+    // The host's own have their places as well.
+    let mut fit = 0;
+    let error = loop {
+        let ran = site.nicban(&["allow", "add", &allowed(fit + 1)])?;
+        if ran.code != 0 {
+            break ran.with_code(1)?;
+        }
+        fit += 1;
+        assert!(fit <= 16, "there is no limit");
+    };
+    assert!(fit > 2, "only {fit} fit");
+    let extra = fit + 1;
+    assert!(error.contains("max_nets"), "{error}");
+    let error = site
+        .nicban(&["allow", "add", &allowed(extra)])?
+        .with_code(1)?;
+    assert!(error.contains("max_nets"), "{error}");
+    wire.arrives(&offender(fit))?;
+    wire.blocked(&offender(extra))?;
+    daemon.stop()?;
+
+    let daemon = site.start(&config)?;
+    let warnings = daemon.status()?.warnings.join("\n");
+    assert!(!warnings.contains("allow list"), "{warnings}");
+    wire.arrives(&offender(fit))?;
+    wire.blocked(&offender(extra))?;
+
+    site.nicban(&["allow", "remove", &allowed(1)])?.well()?;
+    wire.blocked(&offender(1))?;
+    site.nicban(&["allow", "add", &allowed(extra)])?.well()?;
+    wire.arrives(&offender(extra))
+}
+
+#[test]
+fn a_smaller_allow_list_leaves_out_the_surplus_and_says_so() -> Result<()> {
+    let site = Site::new()?;
+    let wire = site.wire()?;
+    let daemon = site.start(&crowded(&site))?;
+    daemon.ban("sshd", "198.51.100.0/24", now(), 600)?;
+    for n in 1..=20 {
+        site.nicban(&["allow", "add", &allowed(n)])?.well()?;
+    }
+    wire.arrives(&offender(20))?;
+    daemon.stop()?;
+
+    let daemon = site.start(&crowded(&site).set("xdp", "max_nets", "1"))?;
+    let page = site.nicban(&["status"])?.well()?;
+    assert!(
+        page.contains("networks of the allow list are not"),
+        "{page}"
+    );
+    wire.arrives(&offender(1))?;
+    wire.blocked(&offender(20))?;
+    // One that was left out can be taken off for good.
+    site.nicban(&["allow", "remove", &allowed(19)])?.well()?;
+    daemon.stop()?;
+
+    // None of the others was forgotten.
+    let daemon = site.start(&crowded(&site))?;
+    assert_eq!(daemon.status()?.warnings, [""; 0]);
+    for n in [1, 18, 20] {
+        wire.arrives(&offender(n))?;
+    }
+    wire.blocked(&offender(19))
 }

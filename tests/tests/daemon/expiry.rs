@@ -106,10 +106,11 @@ fn without_a_daemon_the_kernel_lifts_after_the_grace() -> Result<()> {
             arrived >= after_grace,
             "{address}: {arrived:?}, before {after_grace:?}"
         );
-        // Up to a second: the kernel is told whole seconds.
+        // The kernel is told the nanosecond: a packet sent after it passes. What is
+        // left is a busy machine: one sent in time and counted late looks dropped.
         let late = blocked.saturating_sub(after_grace);
         assert!(
-            late < Duration::from_millis(1_500),
+            late < Duration::from_millis(250),
             "{address}: {late:?} too late"
         );
     }

@@ -1,10 +1,10 @@
 //! An attachment on trial.
 
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use anyhow::Result;
 use nicban_protocol::{Outcome, RefusalKind, Request};
-use nicban_tests::daemon::{Daemon, Ran, Site, Wire};
+use nicban_tests::daemon::{Daemon, DaemonConfig, Ran, Site, Wire};
 
 use crate::now;
 
@@ -24,6 +24,17 @@ fn attach(daemon: &Daemon, confirm_s: u64) -> Result<Outcome> {
         confirm_s: Some(confirm_s),
         ssh_peer: None,
     })
+}
+
+/// An attach on trial, and what is typed to the question.
+fn answered(site: &Site, word: &str) -> Result<Ran> {
+    let command = site.nicban_command(&["attach", "--confirm", "60s"])?;
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", &format!("echo {word} | \"$@\""), "sh"])
+        .arg(command.get_program())
+        .args(command.get_args());
+    Ran::to_end(&mut shell)
 }
 
 #[test]
@@ -89,22 +100,76 @@ fn the_command_asks_and_takes_yes_or_no() -> Result<()> {
     let site = Site::new()?;
     let wire = site.wire()?;
     let _daemon = detached(&site, &wire)?;
-    let answered = |word: &str| -> Result<Ran> {
-        let command = site.nicban_command(&["attach", "--confirm", "60s"])?;
-        let mut shell = std::process::Command::new("sh");
-        shell
-            .args(["-c", &format!("echo {word} | \"$@\""), "sh"])
-            .arg(command.get_program())
-            .args(command.get_args())
-            .stdin(Stdio::null());
-        Ran::to_end(&mut shell)
-    };
-    let error = answered("no")?.with_code(5)?;
+    let error = answered(&site, "no")?.with_code(5)?;
     assert!(error.contains("declined"), "{error}");
     wire.arrives(OFFENDER)?;
-    answered("yes")?.well()?;
+    answered(&site, "yes")?.well()?;
     wire.blocked(OFFENDER)?;
     let status = site.nicban(&["status"])?.well()?;
     assert!(!status.contains("unless confirmed"), "{status}");
     Ok(())
+}
+
+/// A site with a second cable, its configuration, and a daemon that is attached to
+/// the first for good and has been detached from the second.
+fn one_for_good(site: &Site) -> Result<(DaemonConfig, Daemon)> {
+    site.cable("eth1")?;
+    let config = site
+        .config()
+        .set("xdp", "interfaces", "[\"eth0\", \"eth1\"]");
+    let daemon = site.start(&config)?;
+    daemon.ban("sshd", OFFENDER, now(), 600)?;
+    daemon.does(&Request::Detach {
+        interface: Some("eth1".to_owned()),
+    })?;
+    Ok((config, daemon))
+}
+
+#[test]
+fn a_no_takes_back_only_what_was_on_trial() -> Result<()> {
+    let site = Site::new()?;
+    let (config, daemon) = one_for_good(&site)?;
+    let (eth0, eth1) = (site.wire()?, site.wire_on("eth1")?);
+    eth0.blocked(OFFENDER)?;
+    eth1.arrives(OFFENDER)?;
+    let error = answered(&site, "no")?.with_code(5)?;
+    assert!(error.contains("declined"), "{error}");
+    eth0.blocked(OFFENDER)?;
+    eth1.arrives(OFFENDER)?;
+    // So it is after a restart, too: only the one is remembered as detached.
+    daemon.stop()?;
+    let _daemon = site.start(&config)?;
+    eth0.blocked(OFFENDER)?;
+    eth1.arrives(OFFENDER)?;
+
+    answered(&site, "yes")?.well()?;
+    eth0.blocked(OFFENDER)?;
+    eth1.blocked(OFFENDER)
+}
+
+#[test]
+fn a_trial_that_lapses_is_told_beside_what_stays() -> Result<()> {
+    let site = Site::new()?;
+    let (_config, daemon) = one_for_good(&site)?;
+    let (eth0, eth1) = (site.wire()?, site.wire_on("eth1")?);
+    let mut trial = site
+        .nicban_command(&["attach", "--confirm", "10s"])?
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    // Kept open: somebody sits there, and says nothing.
+    let silence = trial.stdin.take();
+    let on_trial = daemon.until_status("eth1 is on trial", |status| {
+        status.attachments[1].confirm_within_s.is_some()
+    });
+    let blocked = on_trial.and_then(|_| eth1.blocked(OFFENDER));
+    let output = trial.wait_with_output()?;
+    drop(silence);
+    blocked?;
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(5), "{error}");
+    assert!(error.contains("not confirmed in time"), "{error}");
+    eth1.arrives(OFFENDER)?;
+    eth0.blocked(OFFENDER)
 }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use nicban_protocol::{Outcome, Request};
+use nicban_protocol::{Outcome, RefusalKind, Reply, Request};
 
 use super::confirm::{self, Verdict};
-use super::link::{self, Link, accepted};
+use super::link::{self, Link, accepted, unexpected};
 use super::{Globals, output};
 use crate::config::InterfaceName;
 use crate::engine::Detached;
@@ -47,28 +47,26 @@ pub(super) fn attach(globals: &Globals, args: AttachArgs) -> Result<(), Failure>
         confirm_s: args.confirm.map(|time| time.as_secs()),
         ssh_peer: host::ssh_peer().map(|peer| peer.to_string()),
     };
-    let (outcome, note) = link.done(&request)?;
-    output::text(match outcome {
-        Outcome::Unchanged => "attached already\n",
-        _ => "attached\n",
-    })?;
-    if let Some(note) = note {
-        output::text(&format!("  {note}\n"))?;
-    }
+    let (attached, note) = match link.call(&request)? {
+        Reply::Attached { interfaces, note } => (interfaces, note),
+        other => return Err(unexpected(&other)),
+    };
+    let already = if attached.is_empty() { " already" } else { "" };
+    output::text(&format!("attached{already}\n  {note}\n"))?;
     match args.confirm {
-        Some(window) if outcome != Outcome::Unchanged => ask_to_confirm(&link, window),
+        Some(window) if !attached.is_empty() => ask_to_confirm(&link, window, &attached),
         _ => Ok(()),
     }
 }
 
-fn ask_to_confirm(link: &Link, window: Duration) -> Result<(), Failure> {
+fn ask_to_confirm(link: &Link, window: Duration, on_trial: &[String]) -> Result<(), Failure> {
     let time = humantime::format_duration(window);
     output::text(&format!(
         "It is detached again in {time} unless you confirm.\n\
          Open a second session to see that you still can, then type yes and Enter here,\n\
          or run `nicban confirm` there. To roll back now, type no.\n"
     ))?;
-    match confirm::wait(link, window)? {
+    match confirm::wait(link, window, on_trial)? {
         Verdict::Confirmed => {
             link.done(&Request::Confirm {})?;
             output::text("confirmed: it stays attached\n")
@@ -76,7 +74,7 @@ fn ask_to_confirm(link: &Link, window: Duration) -> Result<(), Failure> {
         Verdict::ConfirmedElsewhere => output::text("confirmed in another session\n"),
         Verdict::Unattended => output::text("nobody to ask here: confirm with `nicban confirm`\n"),
         Verdict::Declined => {
-            link.done(&Request::Detach { interface: None })?;
+            decline(link, on_trial)?;
             Err(Failure::new(Exit::Unconfirmed, "declined: detached again"))
         }
         Verdict::RolledBack => Err(Failure::new(
@@ -84,6 +82,20 @@ fn ask_to_confirm(link: &Link, window: Duration) -> Result<(), Failure> {
             "not confirmed in time: detached again",
         )),
     }
+}
+
+/// Detaches what was on trial, and nothing that stood before.
+fn decline(link: &Link, on_trial: &[String]) -> Result<(), Failure> {
+    let detach = |interface: &String| {
+        let interface = Some(interface.clone());
+        match link.ask(&Request::Detach { interface })? {
+            // Its time was over first.
+            Reply::Refused(refusal) if refusal.kind == RefusalKind::NotFound => Ok(()),
+            reply => accepted(reply).map(drop),
+        }
+    };
+    // One that fails must not keep the others attached.
+    on_trial.iter().map(detach).fold(Ok(()), Result::and)
 }
 
 pub(super) fn confirm(globals: &Globals) -> Result<(), Failure> {

@@ -37,15 +37,17 @@ enum Answer {
     No,
 }
 
-/// Waits for a yes or a no, here or from another session, within `window`.
-pub(super) fn wait(link: &Link, window: Duration) -> Result<Verdict, Failure> {
-    wait_for(link, window, POLL, &answers())
+/// Waits for a yes or a no to the interfaces `on_trial`, here or from another session,
+/// within `window`.
+pub(super) fn wait(link: &Link, window: Duration, on_trial: &[String]) -> Result<Verdict, Failure> {
+    wait_for(link, window, on_trial, POLL, &answers())
 }
 
 #[expect(clippy::disallowed_methods, reason = "a person answers in real time")]
 fn wait_for(
     link: &Link,
     window: Duration,
+    on_trial: &[String],
     poll: Duration,
     answers: &Receiver<Answer>,
 ) -> Result<Verdict, Failure> {
@@ -61,7 +63,7 @@ fn wait_for(
         let Reply::Status(status) = reply else {
             return Err(unexpected(&reply));
         };
-        if let Some(verdict) = judge(&status.attachments) {
+        if let Some(verdict) = judge(&status.attachments, on_trial) {
             return Ok(verdict);
         }
         if Instant::now() > end {
@@ -73,14 +75,20 @@ fn wait_for(
     }
 }
 
-/// A verdict, once nothing waits for a confirmation any more.
-fn judge(attachments: &[Attachment]) -> Option<Verdict> {
-    let waiting = |a: &Attachment| a.mode.is_some() && a.confirm_within_s.is_some();
-    if attachments.iter().any(waiting) {
-        return None;
+/// A verdict, once none of the interfaces on trial waits for a confirmation any more.
+/// It is a yes if all of them are attached. What becomes of others says nothing.
+fn judge(attachments: &[Attachment], on_trial: &[String]) -> Option<Verdict> {
+    let mut kept = 0;
+    for attachment in attachments {
+        if attachment.mode.is_none() || !on_trial.contains(&attachment.interface) {
+            continue;
+        }
+        if attachment.confirm_within_s.is_some() {
+            return None;
+        }
+        kept += 1;
     }
-    let attached = attachments.iter().any(|a| a.mode.is_some());
-    Some(if attached {
+    Some(if kept == on_trial.len() {
         Verdict::ConfirmedElsewhere
     } else {
         Verdict::RolledBack
@@ -126,14 +134,15 @@ fn understood(line: &str) -> Option<Answer> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
+    use std::sync::mpsc::{self, Receiver};
     use std::time::Duration;
 
     use nicban_protocol::{AttachMode, Attachment, Refusal, RefusalKind, Reply};
 
     use super::{Answer, Verdict, judge, understood, wait_for};
+    use crate::commands::link::Link;
     use crate::commands::standin::Standin;
-    use crate::exit::Exit;
+    use crate::exit::{Exit, Failure};
 
     const POLL: Duration = Duration::from_millis(1);
     const WINDOW: Duration = Duration::from_mins(10);
@@ -150,16 +159,37 @@ mod tests {
     }
 
     fn attachment(mode: Option<AttachMode>, confirm_within_s: Option<u64>) -> Attachment {
+        attachment_of("eth0", mode, confirm_within_s)
+    }
+
+    fn attachment_of(
+        interface: &str,
+        mode: Option<AttachMode>,
+        confirm_within_s: Option<u64>,
+    ) -> Attachment {
         Attachment {
-            interface: "eth0".to_owned(),
+            interface: interface.to_owned(),
             mode,
             confirm_within_s,
         }
     }
 
+    fn on_trial(interfaces: &[&str]) -> Vec<String> {
+        interfaces.iter().map(ToString::to_string).collect()
+    }
+
+    fn wait_for_eth0(
+        link: &Link,
+        poll: Duration,
+        answers: &Receiver<Answer>,
+    ) -> Result<Verdict, Failure> {
+        wait_for(link, WINDOW, &on_trial(&["eth0"]), poll, answers)
+    }
+
     #[test]
     fn a_verdict_stands_once_nothing_waits() {
         let native = Some(AttachMode::Native);
+        let judge = |now: &[Attachment]| judge(now, &on_trial(&["eth0"]));
         assert_eq!(judge(&[attachment(native, Some(7))]), None);
         assert_eq!(
             judge(&[attachment(native, None)]),
@@ -167,10 +197,30 @@ mod tests {
         );
         assert_eq!(judge(&[attachment(None, None)]), Some(Verdict::RolledBack));
         assert_eq!(judge(&[]), Some(Verdict::RolledBack));
+    }
+
+    #[test]
+    fn only_what_is_on_trial_is_judged() {
+        let native = Some(AttachMode::Native);
+        let now = |eth1, left| {
+            [
+                attachment_of("eth0", native, None),
+                attachment_of("eth1", eth1, left),
+                attachment_of("eth2", native, Some(9)),
+            ]
+        };
+        let eth1 = on_trial(&["eth1"]);
+        assert_eq!(judge(&now(native, Some(1)), &eth1), None);
         assert_eq!(
-            judge(&[attachment(native, None), attachment(native, Some(1))]),
-            None
+            judge(&now(native, None), &eth1),
+            Some(Verdict::ConfirmedElsewhere)
         );
+        assert_eq!(judge(&now(None, None), &eth1), Some(Verdict::RolledBack));
+        // Of two, the one that still waits is waited for, and each has to be kept.
+        let both = on_trial(&["eth1", "eth2"]);
+        assert_eq!(judge(&now(None, None), &both), None);
+        let both = on_trial(&["eth0", "eth1"]);
+        assert_eq!(judge(&now(None, None), &both), Some(Verdict::RolledBack));
     }
 
     #[test]
@@ -178,10 +228,10 @@ mod tests {
         // Held, so that stdin seems open.
         let (_sender, silence) = mpsc::channel();
         let kept = daemon(attachment(Some(AttachMode::Native), None));
-        let verdict = wait_for(&kept.link(), WINDOW, POLL, &silence).unwrap();
+        let verdict = wait_for_eth0(&kept.link(), POLL, &silence).unwrap();
         assert_eq!(verdict, Verdict::ConfirmedElsewhere);
         let detached = daemon(attachment(None, None));
-        let verdict = wait_for(&detached.link(), WINDOW, POLL, &silence).unwrap();
+        let verdict = wait_for_eth0(&detached.link(), POLL, &silence).unwrap();
         assert_eq!(verdict, Verdict::RolledBack);
     }
 
@@ -194,12 +244,12 @@ mod tests {
         ] {
             let (sender, answers) = mpsc::channel();
             sender.send(answer).unwrap();
-            let given = wait_for(&never.link(), WINDOW, WINDOW, &answers).unwrap();
+            let given = wait_for_eth0(&never.link(), WINDOW, &answers).unwrap();
             assert_eq!(given, verdict);
         }
         let (sender, answers) = mpsc::channel();
         drop(sender);
-        let given = wait_for(&never.link(), WINDOW, WINDOW, &answers).unwrap();
+        let given = wait_for_eth0(&never.link(), WINDOW, &answers).unwrap();
         assert_eq!(given, Verdict::Unattended);
     }
 
@@ -213,7 +263,7 @@ mod tests {
             })
         });
         let link = stopping.link().impatient(Duration::from_secs(30));
-        let failure = wait_for(&link, WINDOW, POLL, &silence).unwrap_err();
+        let failure = wait_for_eth0(&link, POLL, &silence).unwrap_err();
         assert_eq!(failure.exit, Exit::Unreachable);
         assert!(format!("{:#}", failure.error).contains("nicban detach --direct"));
     }

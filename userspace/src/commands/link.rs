@@ -88,6 +88,7 @@ pub(super) fn accepted(reply: Reply) -> Result<Reply, Failure> {
 pub(super) fn unexpected(reply: &Reply) -> Failure {
     let name = match reply {
         Reply::Done { .. } => "done",
+        Reply::Attached { .. } => "attached",
         Reply::Refused(_) => "refused",
         Reply::Bans { .. } => "bans",
         Reply::Status(_) => "status",

@@ -3,13 +3,14 @@
 mod lock;
 mod nacl;
 mod pulse;
+mod tasks;
 
 use std::future::Future;
 
 use anyhow::Context as _;
 use nicban_protocol::NaclState;
-use tokio::{net::UnixListener, task::JoinSet};
-use tracing::{info, warn};
+use tokio::net::UnixListener;
+use tracing::{error, info, warn};
 
 use crate::{
     clock::Now,
@@ -20,6 +21,7 @@ use crate::{
     metrics,
     nacl::{NaclView, released::Released, tier},
 };
+use tasks::{Duty, Tasks};
 
 /// Runs until `shutdown` resolves. The drops stay in force: program, maps and
 /// links are pinned.
@@ -39,22 +41,39 @@ pub async fn run(
         Released::in_folder(&config.daemon.state_dir),
     );
 
-    let mut tasks = JoinSet::new();
-    tasks.spawn(pulse::tick(engine.clone()));
-    tasks.spawn(pulse::watchdog(engine.clone()));
-    tasks.spawn(follow_the_host(engine.clone(), watch));
-    tasks.spawn(nacl::keep(config.clone(), engine.clone(), desk));
+    let mut tasks = Tasks::new(engine.clone());
+    tasks.spawn(Duty::PULSE, pulse::tick(engine.clone()));
+    if let Some(limit) = sd_notify::watchdog_enabled() {
+        tasks.spawn(Duty::WATCHDOG, pulse::watchdog(engine.clone(), limit));
+    }
+    tasks.spawn(
+        Duty::FOLLOW_THE_HOST,
+        follow_the_host(engine.clone(), watch),
+    );
+    tasks.spawn(
+        Duty::KEEP_THE_NACL,
+        nacl::keep(config.clone(), engine.clone(), desk),
+    );
     if config.metrics.enabled {
         serve_metrics(&config, &engine, &nacl, &mut tasks).await?;
     }
 
     notify(&[sd_notify::NotifyState::Ready]);
     info!(version = env!("CARGO_PKG_VERSION"), "nicban is up");
-    let dispatch = Dispatch::new(engine, nacl);
-    control::serve(listener, access, dispatch, shutdown).await;
+    let dispatch = Dispatch::new(engine.clone(), nacl.clone());
+    // Without an engine nobody is served: whoever started the daemon starts another.
+    let over = async move {
+        tokio::select! {
+            () = shutdown => {}
+            () = engine.ended() => error!("the engine has ended, and the daemon with it"),
+        }
+    };
+    control::serve(listener, access, dispatch, over).await;
 
     notify(&[sd_notify::NotifyState::Stopping]);
     tasks.shutdown().await;
+    // Held so long, as the tier ends by itself with its last handle.
+    drop(nacl);
     tokio::task::spawn_blocking(move || engine_thread.join())
         .await?
         .map_err(|_| anyhow::anyhow!("the engine panicked"))?;
@@ -87,7 +106,7 @@ fn first_view(config: &Nacl) -> NaclView {
 async fn follow_the_host(engine: EngineHandle, mut watch: Watch) {
     loop {
         if let Err(error) = watch.changed().await {
-            warn!(%error, "interfaces that come up from now on are not noticed");
+            warn!(%error, "the kernel tells no more of its interfaces");
             return;
         }
         match Host::read().await {
@@ -105,7 +124,7 @@ async fn serve_metrics(
     config: &Config,
     engine: &EngineHandle,
     nacl: &crate::nacl::NaclHandle,
-    tasks: &mut JoinSet<()>,
+    tasks: &mut Tasks,
 ) -> anyhow::Result<()> {
     let address = config.metrics.listen.get();
     let listener = tokio::net::TcpListener::bind(address)
@@ -117,7 +136,10 @@ async fn serve_metrics(
         engine: engine.snapshots(),
         nacl: nacl.views(),
     };
-    tasks.spawn(metrics::serve(listener, source, std::future::pending()));
+    tasks.spawn(
+        Duty::SERVE_METRICS,
+        metrics::serve(listener, source, std::future::pending()),
+    );
     Ok(())
 }
 

@@ -24,12 +24,9 @@ pub(super) async fn tick(engine: EngineHandle) {
     }
 }
 
-/// Tells systemd that the engine still answers, where it wants to know
-/// (`WatchdogSec=`, systemd.service(5)).
-pub(super) async fn watchdog(engine: EngineHandle) {
-    let Some(limit) = sd_notify::watchdog_enabled() else {
-        return;
-    };
+/// Tells systemd that the engine still answers, as it wants to know
+/// within `limit` (`WatchdogSec=`, systemd.service(5)).
+pub(super) async fn watchdog(engine: EngineHandle, limit: Duration) {
     // Twice within the limit, as sd_watchdog_enabled(3) recommends.
     let mut beats = interval(limit / 2);
     loop {

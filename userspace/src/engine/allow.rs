@@ -10,20 +10,18 @@ use crate::{allow::Allow, clock::Now, host::Host, target, xdp::XdpError};
 impl Engine {
     pub(super) fn allow_add(&mut self, network: &str, now: Now) -> Result<Reply, Refusal> {
         let network = allowable(network)?;
-        let failed = |error| words::refused(RefusalKind::Failed, words::chain(&error));
-        let new = self
-            .store
-            .add_allowed(network, now.seconds())
-            .map_err(failed)?;
-        if !new {
+        if self.allow.get(network, AllowOrigin::Operator).is_some() {
             return Ok(words::done(Outcome::Unchanged));
         }
-        self.let_pass(Allow {
-            network,
-            origin: AllowOrigin::Operator,
-            until: None,
-        })
-        .map_err(|error| words::failed(&error))?;
+        // The kernel first: it may have no room, and what only the store has, a
+        // second try would take for done.
+        self.let_pass(operators(network))
+            .map_err(|error| words::failed(&error))?;
+        if let Err(error) = self.store.add_allowed(network, now.seconds()) {
+            let undone = self.let_pass_no_more(network, AllowOrigin::Operator);
+            self.note_undone(network, undone);
+            return Err(words::refused(RefusalKind::Failed, words::chain(&error)));
+        }
         let banned = target::Target::from_network(network)
             .ok()
             .is_some_and(|target| self.bans.around(target).next().is_some());
@@ -39,23 +37,48 @@ impl Engine {
 
     pub(super) fn allow_remove(&mut self, network: &str) -> Result<Reply, Refusal> {
         let network = allowable(network)?;
-        let failed = |error| words::refused(RefusalKind::Failed, words::chain(&error));
-        if !self.store.remove_allowed(network).map_err(failed)? {
-            let message = if self.allow.names(network) {
-                format!(
-                    "{network} was not added by `nicban allow add`: it comes from the host or from [allow] in the configuration"
-                )
-            } else {
-                format!("{network} is not on the allow list; see `nicban allow list`")
-            };
-            return Err(words::refused(RefusalKind::NotFound, message));
+        let in_force = self.allow.get(network, AllowOrigin::Operator).is_some();
+        // The kernel first, as above. What did not fit at the start is only stored.
+        if in_force {
+            self.let_pass_no_more(network, AllowOrigin::Operator)
+                .map_err(|error| words::failed(&error))?;
         }
-        self.let_pass_no_more(network, AllowOrigin::Operator)
-            .map_err(|error| words::failed(&error))?;
-        Ok(words::done(Outcome::Ok))
+        match self.store.remove_allowed(network) {
+            Ok(stored) if stored || in_force => Ok(words::done(Outcome::Ok)),
+            Ok(_) => Err(words::refused(
+                RefusalKind::NotFound,
+                if self.allow.names(network) {
+                    format!(
+                        "{network} was not added by `nicban allow add`: it comes from the host or from [allow] in the configuration"
+                    )
+                } else {
+                    format!("{network} is not on the allow list; see `nicban allow list`")
+                },
+            )),
+            Err(error) => {
+                if in_force {
+                    let undone = self.let_pass(operators(network));
+                    self.note_undone(network, undone);
+                }
+                Err(words::refused(RefusalKind::Failed, words::chain(&error)))
+            }
+        }
     }
 
-    /// Adds to the list, in memory and in the kernel.
+    /// What was refused should not have happened, and now it has.
+    fn note_undone(&mut self, network: IpNet, undone: Result<(), XdpError>) {
+        if let Err(error) = undone {
+            self.troubles.note(
+                &format!("allow {network}"),
+                format!(
+                    "the allow list in the kernel is wrong about {network}; restart nicban: {}",
+                    words::chain(&error)
+                ),
+            );
+        }
+    }
+
+    /// Adds to the list, in the kernel and in memory.
     pub(super) fn let_pass(&mut self, allow: Allow) -> Result<(), XdpError> {
         self.tables
             .allow(&allow.network, kernel_origin(allow.origin))?;
@@ -69,19 +92,28 @@ impl Engine {
         network: IpNet,
         origin: AllowOrigin,
     ) -> Result<(), XdpError> {
-        self.allow.remove(network, origin);
-        if self.allow.names(network) {
-            return Ok(());
+        if !self.allow.names_besides(network, origin) {
+            self.tables.disallow(&network)?;
         }
-        self.tables.disallow(&network)
+        self.allow.remove(network, origin);
+        Ok(())
     }
 
-    /// Takes away what has ended.
+    /// Takes away what has ended; what the kernel keeps is tried again.
     pub(super) fn expire_allowed(&mut self, now: Now) {
-        for allow in self.allow.expire(now.seconds()) {
-            if let Err(error) = self.let_pass_no_more(allow.network, allow.origin) {
-                self.troubles.note("allow", words::chain(&error));
-            }
+        let mut outcome = Ok(());
+        for allow in self.allow.ended(now.seconds()) {
+            outcome = outcome.and(self.let_pass_no_more(allow.network, allow.origin));
+        }
+        match outcome {
+            Ok(()) => self.troubles.clear("allow expiry"),
+            Err(error) => self.troubles.note(
+                "allow expiry",
+                format!(
+                    "an address stays allowed beyond its time: {}",
+                    words::chain(&error)
+                ),
+            ),
         }
     }
 
@@ -128,6 +160,14 @@ impl Engine {
             AllowOrigin::Operator => "added by `nicban allow add`".to_owned(),
             AllowOrigin::SshPeer => "the peer of the SSH session that attached".to_owned(),
         }
+    }
+}
+
+fn operators(network: IpNet) -> Allow {
+    Allow {
+        network,
+        origin: AllowOrigin::Operator,
+        until: None,
     }
 }
 

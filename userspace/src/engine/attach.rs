@@ -1,188 +1,48 @@
-//! Which interfaces the program is, and should be, attached to.
+//! The requests to attach, to confirm and to detach.
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::time::Duration;
 
 use ipnet::IpNet;
-use nicban_protocol::{AllowOrigin, AttachMode, Attachment, Outcome, Refusal, RefusalKind, Reply};
-use tracing::{info, warn};
+use nicban_protocol::{AllowOrigin, AttachMode, Outcome, Refusal, RefusalKind, Reply};
+use tracing::warn;
 
-use super::{Detached, Engine, words};
-use crate::{
-    allow::Allow,
-    clock::Now,
-    host::{Host, Interface, XdpMode},
-    xdp::{Keep, XdpError},
-};
+use super::{Engine, words};
+use crate::{allow::Allow, clock::Now};
 
 /// How long the peer of the SSH session that attaches is allowed, in seconds.
 const SSH_PEER_FOR: i64 = 3600;
 
-/// The attachments, as the engine wants and has them.
-#[derive(Debug)]
-pub struct Attachments {
-    /// What the kernel last told of the machine.
-    host: Host,
-    /// Interfaces that the program is attached to.
-    attached: BTreeMap<String, Attached>,
-    detached: Detached,
+/// What came of attaching to several interfaces.
+#[derive(Default)]
+struct Tried {
+    attached: Vec<String>,
+    /// The same, each with its mode, for people.
+    modes: Vec<String>,
+    /// Why the first of the others could not be had.
+    refusal: Option<Refusal>,
 }
 
-#[derive(Debug)]
-struct Attached {
-    /// The interface's index: another index under the same name is another interface.
-    index: u32,
-    mode: AttachMode,
-    /// Why native mode was refused, where it was tried.
-    refusal: Option<String>,
-    /// When it is undone unless confirmed, on the boot clock.
-    confirm_by: Option<Duration>,
+impl Tried {
+    /// What is attached now, for people.
+    fn note(&self, confirm_s: Option<u64>) -> String {
+        let modes = self.modes.join(", ");
+        match confirm_s {
+            None => format!("attached to {modes}"),
+            Some(seconds) => {
+                format!("attached to {modes}; `nicban confirm` within {seconds} s keeps it")
+            }
+        }
+    }
 }
 
-impl Attachments {
-    pub(super) fn new(host: Host, state_dir: &Path) -> std::io::Result<Self> {
-        Ok(Self {
-            host,
-            attached: BTreeMap::new(),
-            detached: Detached::load(state_dir)?,
-        })
-    }
-
-    /// Why a network of the host is protected.
-    pub(super) fn why_protected(&self, network: IpNet) -> Option<String> {
-        let protected = self.host.protected();
-        let found = protected.iter().find(|item| item.network == network)?;
-        Some(found.why.to_string())
-    }
-
-    /// Networks that the host itself needs.
-    pub(super) fn host_networks(&self) -> Vec<IpNet> {
-        let protected = self.host.protected();
-        protected.iter().map(|item| item.network).collect()
-    }
-
-    fn rows(&self, wanted: &[String], now: Now) -> Vec<Attachment> {
-        let mut names: Vec<&String> = wanted.iter().chain(self.attached.keys()).collect();
-        names.sort();
-        names.dedup();
-        names
-            .into_iter()
-            .map(|name| {
-                let attached = self.attached.get(name);
-                Attachment {
-                    interface: name.clone(),
-                    mode: attached.map(|attached| attached.mode),
-                    confirm_within_s: attached
-                        .and_then(|attached| attached.confirm_by)
-                        .map(|by| by.saturating_sub(now.boot).as_secs()),
-                }
-            })
-            .collect()
-    }
+/// The peer of an SSH session, allowed.
+struct SshPeer {
+    network: IpNet,
+    /// What an earlier attach had allowed it.
+    before: Option<Allow>,
 }
 
 impl Engine {
-    /// The attachments as `status` shows them.
-    pub(super) fn attachments(&self, now: Now) -> Vec<Attachment> {
-        self.attachments.rows(&self.wanted(), now)
-    }
-
-    /// Interfaces that the program should be attached to.
-    fn wanted(&self) -> Vec<String> {
-        if !self.config.interfaces.is_empty() {
-            return self.config.interfaces.clone();
-        }
-        self.attachments
-            .host
-            .default_interfaces()
-            .map(|interface| interface.name.clone())
-            .collect()
-    }
-
-    /// Takes over the links that an earlier daemon pinned.
-    pub(super) fn adopt(&mut self) -> Result<(), XdpError> {
-        let replaced = self.links.replace()?;
-        for name in replaced.adopted {
-            let Some(interface) = self.attachments.host.interface(&name) else {
-                continue;
-            };
-            info!(interface = name, "took over the attachment");
-            let attached = Attached {
-                index: interface.index,
-                mode: mode_of(interface),
-                refusal: None,
-                confirm_by: None,
-            };
-            self.attachments.attached.insert(name, attached);
-        }
-        for name in replaced.gone {
-            warn!(
-                interface = name,
-                "the interface is gone, and its attachment with it"
-            );
-        }
-        Ok(())
-    }
-
-    /// The machine has changed: protect its addresses, attach to what came up.
-    pub(super) fn follow_the_host(&mut self, host: Host, now: Now) {
-        self.allow_the_host(&host);
-        self.attachments.host = host;
-        self.forget_gone_interfaces();
-        self.attach_wanted(now);
-    }
-
-    fn forget_gone_interfaces(&mut self) {
-        let host = &self.attachments.host;
-        let gone: Vec<String> = self
-            .attachments
-            .attached
-            .iter()
-            .filter(|(name, attached)| {
-                host.interface(name)
-                    .is_none_or(|interface| interface.index != attached.index)
-            })
-            .map(|(name, _)| name.clone())
-            .collect();
-        for name in gone {
-            warn!(interface = name, "the interface is gone");
-            self.attachments.attached.remove(&name);
-            if let Err(error) = self.links.detach(&name) {
-                warn!(error = %words::chain(&error), "cannot remove its pin");
-            }
-        }
-    }
-
-    /// Attaches to every wanted interface that is there and not attached yet,
-    /// unless the operator has detached.
-    pub(super) fn attach_wanted(&mut self, now: Now) {
-        let wanted = self.wanted();
-        if wanted.is_empty() {
-            self.troubles.note(
-                "interfaces",
-                "nothing is dropped: there is no default route, so no interface to attach to; name one in [xdp] interfaces"
-                    .to_owned(),
-            );
-        } else {
-            self.troubles.clear("interfaces");
-        }
-        for name in wanted {
-            if self.attachments.detached.has(&name) {
-                continue;
-            }
-            let subject = format!("attach {name}");
-            match self.attach_one(&name, None, now) {
-                Ok(_) => self.troubles.clear(&subject),
-                Err(error) => self.troubles.note(
-                    &subject,
-                    format!(
-                        "{name} is not protected: {}",
-                        self.with_owner(&name, &error)
-                    ),
-                ),
-            }
-        }
-    }
-
     pub(super) fn attach(
         &mut self,
         interface: Option<&str>,
@@ -200,43 +60,66 @@ impl Engine {
                 "there is no default route, so no interface to attach to; name one, or set [xdp] interfaces",
             ));
         }
-        if let Some(peer) = ssh_peer {
-            self.allow_ssh_peer(peer, now)?;
-        }
         let attached = &self.attachments.attached;
-        if names.iter().all(|name| attached.contains_key(name)) {
-            return Ok(words::noted(
-                Outcome::Unchanged,
-                format!("attached to {}", names.join(", ")),
-            ));
-        }
-        let confirm_by = confirm_s.map(|seconds| now.boot + Duration::from_secs(seconds));
-        let mut told = Vec::new();
-        for name in &names {
-            let mode = self.attach_one(name, confirm_by, now).map_err(|error| {
-                let refusal = words::failed(&error);
-                words::refused(refusal.kind, self.with_owner(name, &error))
-            })?;
-            self.troubles.clear(&format!("attach {name}"));
-            told.push(match mode {
-                AttachMode::Native => format!("{name} in native mode"),
-                AttachMode::Generic => format!("{name} in GENERIC mode, which is slow"),
+        let free: Vec<String> = names
+            .iter()
+            .filter(|name| !attached.contains_key(*name))
+            .cloned()
+            .collect();
+        if free.is_empty() {
+            return Ok(Reply::Attached {
+                interfaces: free,
+                note: format!("attached to {}", names.join(", ")),
             });
         }
-        // An attachment on trial is not what the operator wants yet.
-        if confirm_s.is_none() {
-            self.remember_attached(&names)?;
+        // Before the first packet is dropped; whom nothing begins to drop needs it not.
+        let peer = ssh_peer.map(|peer| self.allow_ssh_peer(peer, now));
+        let peer = peer.transpose()?;
+        let tried = self.try_each(free, confirm_s, now);
+        if tried.attached.is_empty()
+            && let Some(peer) = peer
+        {
+            self.disallow_ssh_peer(&peer);
         }
-        Ok(words::noted(
-            Outcome::Ok,
-            match confirm_s {
-                None => format!("attached to {}", told.join(", ")),
-                Some(seconds) => format!(
-                    "attached to {}; `nicban confirm` within {seconds} s keeps it",
-                    told.join(", ")
-                ),
-            },
-        ))
+        // An attachment on trial is not what the operator wants yet.
+        if confirm_s.is_none() && !tried.attached.is_empty() {
+            self.remember_attached(&tried.attached)?;
+        }
+        let note = tried.note(confirm_s);
+        match tried.refusal {
+            None => Ok(Reply::Attached {
+                interfaces: tried.attached,
+                note,
+            }),
+            Some(refusal) if tried.attached.is_empty() => Err(refusal),
+            Some(Refusal { kind, message }) => {
+                Err(words::refused(kind, format_args!("{message}; {note}")))
+            }
+        }
+    }
+
+    /// One that can't be had must not keep the others unprotected.
+    fn try_each(&mut self, free: Vec<String>, confirm_s: Option<u64>, now: Now) -> Tried {
+        let confirm_by = confirm_s.map(|seconds| now.boot + Duration::from_secs(seconds));
+        let mut tried = Tried::default();
+        for name in free {
+            match self.attach_one(&name, confirm_by, now) {
+                Ok(mode) => {
+                    self.troubles.clear(&format!("attach {name}"));
+                    tried.modes.push(match mode {
+                        AttachMode::Native => format!("{name} in native mode"),
+                        AttachMode::Generic => format!("{name} in GENERIC mode, which is slow"),
+                    });
+                    tried.attached.push(name);
+                }
+                Err(error) => {
+                    let kind = words::failed(&error).kind;
+                    let refusal = words::refused(kind, self.with_owner(&name, &error));
+                    tried.refusal.get_or_insert(refusal);
+                }
+            }
+        }
+        tried
     }
 
     pub(super) fn confirm(&mut self) -> Result<Reply, Refusal> {
@@ -320,57 +203,30 @@ impl Engine {
         }
     }
 
-    fn attach_one(
-        &mut self,
-        name: &str,
-        confirm_by: Option<Duration>,
-        now: Now,
-    ) -> Result<AttachMode, XdpError> {
-        if let Some(attached) = self.attachments.attached.get(name) {
-            return Ok(attached.mode);
-        }
-        let index = match self.attachments.host.interface(name) {
-            Some(interface) => interface.index,
-            None => {
-                return Err(XdpError::NoInterface {
-                    interface: name.to_owned(),
-                });
-            }
-        };
-        let keep = match confirm_by {
-            None => Keep::Pinned,
-            Some(_) => Keep::WhileAlive,
-        };
-        let (mode, refusal) = self.links.attach(name, self.config.attach, keep)?;
-        let refusal = refusal.map(|error| words::chain(&error));
-        match mode {
-            AttachMode::Native => info!(interface = name, "attached in native mode"),
-            AttachMode::Generic => warn!(
-                interface = name,
-                refusal = refusal
-                    .as_deref()
-                    .unwrap_or("none: the configuration asks for it"),
-                "attached in GENERIC mode, where a drop costs about as much as with iptables"
-            ),
-        }
-        let attached = Attached {
-            index,
-            mode,
-            refusal,
-            confirm_by: confirm_by.filter(|by| *by > now.boot),
-        };
-        self.attachments.attached.insert(name.to_owned(), attached);
-        Ok(mode)
-    }
-
-    fn allow_ssh_peer(&mut self, peer: &str, now: Now) -> Result<(), Refusal> {
+    fn allow_ssh_peer(&mut self, peer: &str, now: Now) -> Result<SshPeer, Refusal> {
         let network = crate::target::parse_network(peer).map_err(words::invalid)?;
+        let before = self.allow.get(network, AllowOrigin::SshPeer).copied();
         self.let_pass(Allow {
             network,
             origin: AllowOrigin::SshPeer,
             until: Some(now.seconds() + SSH_PEER_FOR),
         })
-        .map_err(|error| words::failed(&error))
+        .map_err(|error| words::failed(&error))?;
+        Ok(SshPeer { network, before })
+    }
+
+    fn disallow_ssh_peer(&mut self, peer: &SshPeer) {
+        let undone = match peer.before {
+            Some(allow) => self.let_pass(allow),
+            None => self.let_pass_no_more(peer.network, AllowOrigin::SshPeer),
+        };
+        if let Err(error) = undone {
+            warn!(
+                peer = %peer.network,
+                error = %words::chain(&error),
+                "nothing was attached, and the SSH peer stays allowed for its hour"
+            );
+        }
     }
 
     fn remember_detached(&mut self, interface: Option<&str>) -> Result<(), Refusal> {
@@ -394,53 +250,5 @@ impl Engine {
                 ),
             )
         })
-    }
-
-    /// What `status` warns of: interfaces that are wanted but free, or slow.
-    pub(super) fn attachment_warnings(&self) -> Vec<String> {
-        let wanted = self.wanted();
-        let attached = &self.attachments.attached;
-        let free = wanted
-            .iter()
-            .filter(|name| self.attachments.detached.has(name) && !attached.contains_key(*name));
-        let free = free.map(|name| {
-            format!("{name} is not protected: the operator has detached it; `nicban attach {name}` puts it back")
-        });
-        let generic = attached
-            .iter()
-            .filter(|(_, it)| it.mode == AttachMode::Generic);
-        let generic = generic.map(|(name, it)| {
-            let why = it.refusal.as_deref().unwrap_or("the configuration asks for it");
-            format!("{name} runs in GENERIC mode, where a drop costs about as much as with iptables: {why}")
-        });
-        free.chain(generic).collect()
-    }
-
-    /// The error, with the program that stands in the way named.
-    fn with_owner(&self, name: &str, error: &XdpError) -> String {
-        let line = words::chain(error);
-        let other = match error {
-            XdpError::Busy { .. } => self.attachments.host.interface(name),
-            _ => None,
-        };
-        match other.and_then(|interface| interface.xdp.first()) {
-            Some(program) => format!(
-                "{line} (it is program {}, in {} mode)",
-                program.id, program.mode
-            ),
-            None => line,
-        }
-    }
-}
-
-fn mode_of(interface: &Interface) -> AttachMode {
-    let generic = interface
-        .xdp
-        .iter()
-        .all(|program| program.mode == XdpMode::Generic);
-    if generic && !interface.xdp.is_empty() {
-        AttachMode::Generic
-    } else {
-        AttachMode::Native
     }
 }

@@ -1,8 +1,9 @@
 //! Group commit: many requests, one transaction.
 
-use nicban_protocol::{Outcome, Refusal, RefusalKind, Reply};
+use ipnet::IpNet;
+use nicban_protocol::{Outcome, Refusal, RefusalKind, Reply, Request};
 use tokio::sync::oneshot;
-use tracing::error;
+use tracing::{error, warn};
 
 use super::{Engine, words};
 use crate::{
@@ -17,6 +18,8 @@ use crate::{
 pub(super) struct Batch {
     undo: Vec<Undo>,
     store: Vec<StoreChange>,
+    /// Networks that are dropped no longer.
+    lifted: Vec<IpNet>,
     answers: Vec<Answer>,
 }
 
@@ -42,10 +45,48 @@ struct Answer {
 }
 
 impl Batch {
-    /// Owes `to` an answer, given once the batch is settled.
-    pub(super) fn answer(&mut self, to: oneshot::Sender<Reply>, reply: Reply) {
-        let depends = matches!(reply, Reply::Done { .. });
+    /// Owes `to` an answer, given once the batch is settled. `shared` tells whether
+    /// the request is one that [`shares_the_transaction`].
+    pub(super) fn answer(&mut self, to: oneshot::Sender<Reply>, reply: Reply, shared: bool) {
+        let depends = shared && matches!(reply, Reply::Done { .. });
         self.answers.push(Answer { to, reply, depends });
+    }
+
+    /// Makes refusals of the answers that only the store's word would have made true.
+    fn refuse(&mut self, why: &str) {
+        for answer in self.answers.iter_mut().filter(|answer| answer.depends) {
+            answer.reply = Reply::Refused(words::refused(
+                RefusalKind::Failed,
+                format_args!("the store refused it: {why}"),
+            ));
+        }
+    }
+}
+
+/// Whether what a request does is stored with its batch, and taken back with it.
+/// All else is done, and stored where it is to be kept, once it is served.
+pub(super) fn shares_the_transaction(request: &Request) -> bool {
+    match request {
+        Request::Ban(_)
+        | Request::Prolong(_)
+        | Request::Unban { .. }
+        | Request::Flush { .. }
+        | Request::Lift { .. }
+        | Request::Start { .. }
+        | Request::Stop { .. } => true,
+        Request::Check { .. }
+        | Request::List { .. }
+        | Request::Status {}
+        | Request::AllowAdd { .. }
+        | Request::AllowRemove { .. }
+        | Request::AllowList {}
+        | Request::SetMode { .. }
+        | Request::Attach { .. }
+        | Request::Confirm {}
+        | Request::Detach { .. }
+        | Request::NaclPlan {}
+        | Request::NaclRelease {}
+        | Request::NaclResume {} => false,
     }
 }
 
@@ -61,6 +102,9 @@ impl Engine {
         if let (Some(target), Some(kernel)) = (change.target, change.kernel) {
             self.write(target, kernel, now)
                 .map_err(|error| words::failed(&error))?;
+            if kernel == KernelChange::Remove {
+                batch.lifted.push(target.network());
+            }
         }
         batch.undo.push(self.bans.commit(&change));
         batch.store.extend(change.store);
@@ -80,11 +124,7 @@ impl Engine {
                 let expires_at = words::expiry(until, now, self.config.grace);
                 self.tables.put(&network, expires_at)
             }
-            KernelChange::Remove => {
-                self.tables.remove(&network)?;
-                self.ranking.forget(&network);
-                self.counters.evict(&network)
-            }
+            KernelChange::Remove => self.tables.remove(&network),
         }
     }
 
@@ -95,22 +135,38 @@ impl Engine {
         } else {
             self.store.commit(&batch.store)
         };
-        if let Ok(offences) = &stored {
-            for (target, count) in offences {
-                self.bans.set_offences(target, *count);
+        match stored {
+            Ok(offences) => {
+                for (target, count) in offences {
+                    self.bans.set_offences(&target, count);
+                }
+                for network in &batch.lifted {
+                    self.forget_offender(network);
+                }
+                if !batch.store.is_empty() {
+                    self.troubles.clear("keeping");
+                }
             }
-        }
-        if let Err(failure) = stored {
-            error!(error = %words::chain(&failure), "the store refused: nothing of this was done");
-            self.take_back(std::mem::take(&mut batch.undo), now);
-            for answer in batch.answers.iter_mut().filter(|answer| answer.depends) {
-                answer.reply = Reply::Refused(Refusal {
-                    kind: RefusalKind::Failed,
-                    message: format!("the store refused it: {}", words::chain(&failure)),
-                });
+            Err(failure) => {
+                let why = words::chain(&failure);
+                self.troubles.note(
+                    "keeping",
+                    format!("the store refuses: no ban is made, lifted or ended: {why}"),
+                );
+                self.take_back(std::mem::take(&mut batch.undo), now);
+                batch.refuse(&why);
             }
         }
         Answers(batch.answers)
+    }
+
+    /// Forgets what was counted of a ban that has been lifted. The counter may stay:
+    /// the next reading of them takes out what nobody is banned for.
+    fn forget_offender(&mut self, network: &IpNet) {
+        self.ranking.forget(network);
+        if let Err(error) = self.counters.evict(network) {
+            warn!(%network, error = %words::chain(&error), "cannot evict the counter of a lifted ban");
+        }
     }
 
     fn take_back(&mut self, undo: Vec<Undo>, now: Now) {
@@ -121,6 +177,71 @@ impl Engine {
                 && let Err(failure) = self.write(target, change, now)
             {
                 error!(%target, error = %words::chain(&failure), "cannot take it back in the kernel");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nicban_protocol::Mode;
+
+    use super::*;
+
+    #[test]
+    fn when_the_store_refuses_only_what_it_had_to_keep_is_refused() {
+        let jail = || "sshd".to_owned();
+        let done = || words::done(Outcome::Ok);
+        let not_there = || Reply::Refused(words::refused(RefusalKind::NotFound, "not banned"));
+        let attached = || Reply::Attached {
+            interfaces: vec!["eth0".to_owned()],
+            note: "attached to eth0".to_owned(),
+        };
+        let mut batch = Batch::default();
+        let answers = [
+            (Request::Stop { holder: jail() }, done(), None),
+            (Request::Check { holder: jail() }, done(), Some(done())),
+            (
+                Request::SetMode {
+                    mode: Mode::Observe,
+                },
+                done(),
+                Some(done()),
+            ),
+            (
+                Request::Attach {
+                    interface: None,
+                    confirm_s: None,
+                    ssh_peer: None,
+                },
+                attached(),
+                Some(attached()),
+            ),
+            (Request::Detach { interface: None }, done(), Some(done())),
+            (
+                Request::Unban {
+                    address: "192.0.2.1".to_owned(),
+                    holder: None,
+                },
+                not_there(),
+                Some(not_there()),
+            ),
+        ]
+        .map(|(request, reply, expected)| {
+            let (to, answer) = oneshot::channel();
+            batch.answer(to, reply, shares_the_transaction(&request));
+            (request, answer, expected)
+        });
+        batch.refuse("the disk is full");
+        Answers(batch.answers).give();
+        for (request, answer, expected) in answers {
+            let reply = answer.blocking_recv().unwrap();
+            match expected {
+                Some(expected) => assert_eq!(reply, expected, "{request:?}"),
+                None => assert!(
+                    matches!(&reply, Reply::Refused(refusal) if refusal.message.contains("disk")),
+                    "{request:?}: {reply:?}"
+                ),
             }
         }
     }

@@ -138,13 +138,27 @@ impl Engine {
                 })
             })
             .collect();
-        for allow in wanted {
-            self.let_pass(allow)?;
-        }
+        // What is of no more use makes room first.
+        let named: BTreeSet<IpNet> = wanted.iter().map(|allow| allow.network.trunc()).collect();
         for network in self.tables.allowed()? {
-            if !self.allow.names(network) {
+            if !named.contains(&network) {
                 self.tables.disallow(&network)?;
             }
+        }
+        let mut left_out = 0_u64;
+        for allow in wanted {
+            match self.let_pass(allow) {
+                Err(error) if error.is_full() => left_out += 1,
+                other => other?,
+            }
+        }
+        if left_out > 0 {
+            self.troubles.note(
+                "allow capacity",
+                format!(
+                    "{left_out} networks of the allow list are not allowed: the maps are too small for them; raise max_nets in [xdp] and restart nicban"
+                ),
+            );
         }
         Ok(())
     }

@@ -33,6 +33,13 @@ pub enum Message {
     },
     /// Time has passed.
     Tick,
+    /// Something is wrong outside the engine, and will be until a restart.
+    Trouble {
+        /// What it is about; a later trouble of the same subject takes its place.
+        subject: &'static str,
+        /// A line that says what to do.
+        line: String,
+    },
 }
 
 /// Who competes for the slots.
@@ -61,6 +68,14 @@ impl EngineHandle {
         Self { sender, snapshots }
     }
 
+    /// A handle whose messages come out at the other end, where no engine is.
+    #[cfg(test)]
+    pub(crate) fn to_nobody() -> (Self, mpsc::Receiver<Message>) {
+        let (sender, receiver) = mpsc::channel(1);
+        let (_, snapshots) = watch::channel(Arc::default());
+        (Self::new(sender, snapshots), receiver)
+    }
+
     /// Asks for something and waits for the answer.
     pub async fn call(&self, request: Request) -> Reply {
         let (reply, answer) = oneshot::channel();
@@ -85,6 +100,11 @@ impl EngineHandle {
     /// Tells the engine something that has no answer; `false` when it has ended.
     pub async fn tell(&self, message: Message) -> bool {
         self.sender.send(message).await.is_ok()
+    }
+
+    /// Resolves once the engine has ended: while there is this handle, by a panic.
+    pub async fn ended(&self) {
+        self.sender.closed().await;
     }
 
     /// The latest snapshot.

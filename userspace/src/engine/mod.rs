@@ -11,6 +11,7 @@ mod batch;
 mod boot;
 mod config;
 mod detached;
+mod interfaces;
 mod message;
 mod requests;
 mod snapshot;
@@ -22,10 +23,10 @@ use std::{sync::Arc, thread};
 use tokio::sync::{mpsc, watch};
 use tracing::error;
 
-pub use attach::Attachments;
 pub use boot::EngineError;
 pub use config::EngineConfig;
 pub use detached::Detached;
+pub use interfaces::Attachments;
 pub use message::{EngineHandle, Market, Message};
 pub use snapshot::Snapshot;
 
@@ -38,7 +39,7 @@ use crate::{
     store::Store,
     xdp::{Counters, Links, ProgramLogger, Tables},
 };
-use batch::Batch;
+use batch::{Batch, shares_the_transaction};
 use tick::Tally;
 
 /// Messages that wait for the engine at the most; further senders wait in turn.
@@ -105,8 +106,9 @@ impl Engine {
         for message in messages {
             match message {
                 Message::Request { request, reply } => {
+                    let shared = shares_the_transaction(&request);
                     let answer = self.answer(request, now, &mut batch);
-                    batch.answer(reply, answer);
+                    batch.answer(reply, answer, shared);
                 }
                 Message::Host(host) => self.follow_the_host(host, now),
                 Message::Market { incumbents, reply } => {
@@ -114,12 +116,14 @@ impl Engine {
                     drop(reply.send(self.market(incumbents)));
                 }
                 Message::Tick => tick = true,
+                Message::Trouble { subject, line } => self.troubles.note(subject, line),
             }
         }
         // Requests come first: one may be the stop that a flush waits for.
         self.serve_deadlines(now, &mut batch);
         let answers = self.settle(batch, now);
         if tick {
+            self.attach_where_it_was_busy(now);
             self.count(now);
             if let Some(log) = &mut self.program_log {
                 log.flush();

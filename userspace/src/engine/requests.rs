@@ -186,12 +186,21 @@ impl Engine {
         if self.mode == mode {
             return Ok(words::done(Outcome::Unchanged));
         }
-        self.store
-            .set_mode(mode)
-            .map_err(|error| words::refused(RefusalKind::Failed, words::chain(&error)))?;
         self.tables
             .set_mode(mode)
             .map_err(|error| words::failed(&error))?;
+        if let Err(error) = self.store.set_mode(mode) {
+            if let Err(kept) = self.tables.set_mode(self.mode) {
+                self.troubles.note(
+                    "mode",
+                    format!(
+                        "the kernel is in another mode than is shown; restart nicban: {}",
+                        words::chain(&kept)
+                    ),
+                );
+            }
+            return Err(words::refused(RefusalKind::Failed, words::chain(&error)));
+        }
         self.mode = mode;
         Ok(words::done(Outcome::Ok))
     }
