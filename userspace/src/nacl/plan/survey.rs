@@ -80,11 +80,7 @@ impl<'a> Survey<'a> {
         let config = input.config;
         let mut survey = Survey {
             input,
-            range: if acl.firewall_manager {
-                config.firewall_manager_rules.clone()
-            } else {
-                config.rules.clone()
-            },
+            range: config.range(acl).clone(),
             ours: BTreeMap::new(),
             others: acl
                 .entries
