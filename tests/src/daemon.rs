@@ -4,6 +4,7 @@ mod config;
 mod kernel;
 mod programs;
 mod running;
+mod scrape;
 mod site;
 mod wire;
 
@@ -11,5 +12,6 @@ pub use config::DaemonConfig;
 pub use kernel::Pins;
 pub use programs::{Program, program};
 pub use running::{Daemon, Ran};
+pub use scrape::Scrape;
 pub use site::{GATEWAY, GATEWAY_V6, HONEST, HONEST_V6, HOST, HOST_V6, MAC_TEXT, Site};
 pub use wire::{Traffic, Wire};

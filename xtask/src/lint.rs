@@ -17,6 +17,12 @@ pub(crate) fn run() -> Result<()> {
             .args(["clippy", "--workspace", "--all-targets", "--quiet"])
             .args(["--", "-D", "warnings"]),
     )?;
+    say("clippy, nicban without AWS");
+    process::run(
+        process::cargo()
+            .args(["clippy", "--package", "nicban", "--no-default-features"])
+            .args(["--all-targets", "--quiet", "--", "-D", "warnings"]),
+    )?;
     say("clippy, XDP program");
     process::run(&mut program()?)
 }

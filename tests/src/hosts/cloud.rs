@@ -16,8 +16,10 @@ use crate::net::Namespace;
 use crate::process::Process;
 use crate::standin::acl::Acl;
 use crate::standin::config::{AclConfig, Ec2Config, SubnetConfig};
+use crate::standin::control::Control as Order;
 use crate::standin::ec2::{Calls, Snapshot};
 use crate::standin::metadata::{ImdsConfig, Interface};
+use crate::standin::raw;
 use crate::wait;
 
 const VPC: &str = "vpc-0a1b2c3d4e5f60718";
@@ -119,6 +121,19 @@ impl Control {
     /// EC2 doesn't answer, or answers something else.
     pub fn calls(self, host: &Namespace) -> Result<Calls> {
         self.get(host, "/_control/calls")
+    }
+
+    /// Gives EC2 an order, from a host of the subnet.
+    ///
+    /// # Errors
+    /// EC2 doesn't answer, or doesn't follow.
+    pub fn order(self, host: &Namespace, order: &Order) -> Result<()> {
+        let body = serde_json::to_string(order).context("the order as JSON")?;
+        let reply = host
+            .enter(|| raw::send(self.ec2, "POST", "/_control", &[], &body, TIMEOUT))?
+            .with_context(|| format!("order {body} of EC2"))?;
+        ensure!(reply.status == 200, "EC2 refuses {body}: {}", reply.body);
+        Ok(())
     }
 
     fn get<T: DeserializeOwned>(self, host: &Namespace, path: &str) -> Result<T> {

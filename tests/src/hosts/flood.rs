@@ -77,6 +77,19 @@ impl Flood {
         Ok(())
     }
 
+    /// Changes a source's rate to `rate` packets/s; 0 silences it.
+    ///
+    /// # Errors
+    /// It is not one of the flood's.
+    pub fn pace(&self, from: IpAddr, rate: f64) -> Result<()> {
+        let mut sources = locked(&self.sources);
+        let source = sources
+            .get_mut(&from)
+            .with_context(|| format!("{from} is not in the flood"))?;
+        source.rate = rate;
+        Ok(())
+    }
+
     /// Packets that each source has sent.
     pub fn sent(&self) -> BTreeMap<IpAddr, u64> {
         locked(&self.sources)

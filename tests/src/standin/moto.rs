@@ -6,8 +6,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use super::acl::Acl;
 use super::raw::{self, Reply};
 use super::xml::Element;
+
+mod shown;
 
 /// The release that the differences in README.md were found with.
 pub const RELEASE: &str = "5.2.5";
@@ -141,6 +144,19 @@ impl Moto {
         ];
         let acl = self.find(region, "DescribeNetworkAcls", &guarding, "networkAclId")?;
         Ok(Seeded { vpc, subnet, acl })
+    }
+
+    /// A NACL as moto shows it.
+    pub fn acl(&self, region: &str, id: &str) -> Result<Acl, MotoError> {
+        let action = "DescribeNetworkAcls";
+        let reply = self.call(region, action, &[("NetworkAclId.1", id)])?;
+        Element::parse(&reply.body)
+            .and_then(|answer| shown::acl(&answer))
+            .ok_or_else(|| MotoError::Answer {
+                action: action.to_owned(),
+                status: reply.status,
+                body: reply.body,
+            })
     }
 
     fn find(

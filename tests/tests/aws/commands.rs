@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use nicban_tests::standin::control::Control;
 use nicban_tests::standin::faults::{Fault, FaultRule};
+use nix::sys::signal::Signal;
 
-use crate::site::{ACL, Said, Site};
+use crate::site::{ACL, LIMIT, Said, Site};
 
 /// The steps that failed, with what they say.
 fn failed(said: &Said) -> Vec<(String, String)> {
@@ -62,6 +63,35 @@ fn it_waits_until_ec2_shows_the_change() {
     // It looked again, both for the entry and for its absence.
     let looks = site.cloud.ec2.count("DescribeNetworkAcls", "ok");
     assert!(looks > 4, "{looks} looks");
+}
+
+#[test]
+fn beside_a_daemon_it_finds_its_entry_however_slowly_it_looks() {
+    const TESTED: &str = "192.0.2.1/32";
+    let mut site = Site::new("");
+    site.start_tier();
+    site.ban("198.51.100.1");
+    site.wait_denied(&["198.51.100.1/32"]);
+    site.cloud.ec2.set_visibility_delay(Duration::from_secs(1));
+    let mut test = site.begin(&["nacl", "test"]);
+    site.wait_denied(&["198.51.100.1/32", TESTED]);
+    // Held up, until the daemon has been shown the entry, more than once.
+    test.signal(Signal::SIGSTOP).unwrap();
+    let looks = |site: &Site| site.cloud.ec2.count("DescribeNetworkAcls", "ok");
+    let before = looks(&site);
+    site.wait("the daemon looks", |site| {
+        (looks(site) >= before + 4).then_some(())
+    });
+    let daemons = site.status().nacl;
+    test.signal(Signal::SIGCONT).unwrap();
+    let ended = test.wait(LIMIT).unwrap();
+    assert!(ended.success(), "{}\n{}", test.output(), site.story());
+    site.wait_denied(&["198.51.100.1/32"]);
+    let shown = daemons.entries.iter().any(|entry| entry.network == TESTED);
+    assert!(shown, "the daemon must have met it: {daemons:?}");
+    assert!(daemons.findings.is_empty(), "{daemons:?}");
+    let ec2 = &site.cloud.ec2;
+    assert_eq!(ec2.count("DeleteNetworkAclEntry", "ok"), 1);
 }
 
 #[test]

@@ -7,34 +7,41 @@ use nicban_tests::standin::imds::ImdsControl;
 use nicban_tests::standin::metadata::Interface;
 use nicban_tests::standin::pair::Config;
 
-use crate::site::{ACL, MAC, SUBNET, Site, VPC};
+use crate::site::{ACL, MAC, REGION, SUBNET, Site, VPC, on_either};
 
 const SUBNET_B: &str = "subnet-0123456789abcdefb";
 
-#[test]
-fn mac_leads_to_subnet_and_subnet_to_nacl() {
-    let site = Site::new("");
+on_either!(mac_leads_to_subnet_and_subnet_to_nacl);
+
+fn mac_leads_to_subnet_and_subnet_to_nacl(site: &Site) {
     let said = site.nicban(&["nacl", "discover", "--json"]);
     assert_eq!(said.code, Some(0), "{said:?}");
     let found = said.json();
-    assert_eq!(found["region"], "eu-central-1");
+    assert_eq!(found["region"], REGION);
     assert_eq!(found["account"], "123456789012");
     assert_eq!(found["interfaces"].as_array().unwrap().len(), 1);
     assert_eq!(found["interfaces"][0]["name"], "ens5");
     assert_eq!(found["interfaces"][0]["mac"], MAC);
-    assert_eq!(found["interfaces"][0]["subnet"], SUBNET);
+    assert_eq!(found["interfaces"][0]["subnet"], *site.subnet);
     assert_eq!(found["acls"].as_array().unwrap().len(), 1);
-    assert_eq!(found["acls"][0]["id"], ACL);
-    // Both families' default allow, in both directions; the default denies are nobody's.
+    assert_eq!(found["acls"][0]["id"], *site.guard);
+    // The default allows in both directions; the default denies are nobody's.
     let entries = found["acls"][0]["entries"].as_array().unwrap();
-    assert_eq!(entries.len(), 4, "{entries:?}");
+    let mut networks = site.acl(&site.guard).entries;
+    networks.retain(|_, entry| !entry.is_protected());
+    assert!(networks.len() >= 2, "{networks:?}");
+    assert_eq!(entries.len(), networks.len(), "{entries:?}");
     assert!(entries.iter().all(|entry| entry["ours"] == false));
     assert!(site.cloud.imds.tokens_made() > 0, "IMDSv2 and no other");
 
     let table = site.nicban(&["nacl", "discover"]);
     assert_eq!(table.code, Some(0), "{table:?}");
-    for word in [MAC, SUBNET, ACL, "ens5", "0.0.0.0/0", "::/0"] {
+    let networks = networks.values().map(|entry| entry.network.to_string());
+    for word in [MAC, &site.subnet, &site.guard, "ens5"] {
         assert!(table.stdout.contains(word), "{word} in {}", table.stdout);
+    }
+    for word in networks {
+        assert!(table.stdout.contains(&word), "{word} in {}", table.stdout);
     }
 }
 

@@ -13,6 +13,7 @@ mod discovery;
 mod errors;
 mod faults;
 mod meddling;
+mod metrics;
 mod moto;
 mod release;
 mod site;

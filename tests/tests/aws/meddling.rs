@@ -187,6 +187,12 @@ fn where_firewall_manager_rules_the_numbers_are_its() {
     assert!((5_000..=32_000).contains(&number), "{number}");
     let found = site.nicban(&["nacl", "discover", "--json"]).json();
     assert_eq!(found["acls"][0]["firewall_manager"], true);
+    // The test keeps to the same numbers, and takes the last of them.
+    let said = site.nicban(&["nacl", "test", "--json"]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    let put_in = "create ingress rule 32000 deny 192.0.2.1/32";
+    assert!(said.stdout.contains(put_in), "{said:?}");
+    site.wait_denied(&["198.51.100.1/32"]);
 }
 
 #[test]

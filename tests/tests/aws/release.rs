@@ -5,7 +5,12 @@ use nicban_tests::standin::acl::{Action, Entry};
 use nicban_tests::standin::config::AclConfig;
 use nicban_tests::standin::state::Change;
 
-use crate::site::{ACL, OTHER_ACL, SUBNET, Site, VPC};
+use crate::site::{ACL, OTHER_ACL, SUBNET, Site, VPC, on_either};
+
+on_either!(
+    a_release_takes_out_what_is_ours_and_stays,
+    a_release_falls_back_to_asking_aws_itself,
+);
 
 /// An empty NACL as AWS makes it, that guards the instance's subnet.
 pub(crate) fn other_acl() -> AclConfig {
@@ -101,9 +106,28 @@ fn a_release_that_ec2_refuses_half_way_goes_on_when_asked_again() {
     site.wait_denied(&[]);
 }
 
-#[test]
-fn a_release_falls_back_to_asking_aws_itself() {
-    let mut site = Site::new("");
+fn a_release_takes_out_what_is_ours_and_stays(site: &mut Site) {
+    let before = site.acl(&site.guard);
+    site.start_tier();
+    site.ban("198.51.100.1");
+    site.ban("2001:db8:bad:1::1");
+    site.wait_denied(&["198.51.100.1/32", "2001:db8:bad:1::/64"]);
+    let found = site.nicban(&["nacl", "discover", "--json"]).json();
+    let entries = found["acls"][0]["entries"].as_array().unwrap();
+    for entry in entries {
+        assert_eq!(entry["ours"], entry["action"] == "deny", "{entry}");
+    }
+    assert_eq!(site.nicban(&["nacl", "release"]).code, Some(0));
+    assert_eq!(site.acl(&site.guard), before);
+    site.wait_state(NaclState::Released, "released");
+    assert_eq!(site.status().bans, 2, "XDP goes on");
+    site.stop();
+    let again = site.nicban(&["nacl", "release", "--direct"]);
+    assert_eq!(again.code, Some(0), "{again:?}");
+    assert!(again.stdout.contains("none of nicban's"), "{again:?}");
+}
+
+fn a_release_falls_back_to_asking_aws_itself(site: &mut Site) {
     site.start_tier();
     site.ban("198.51.100.1");
     site.wait_denied(&["198.51.100.1/32"]);

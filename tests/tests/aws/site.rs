@@ -11,6 +11,10 @@ use nicban_protocol::{Ban, Client, NaclState, NaclStatus, Outcome, Reply, Reques
 use nicban_tests::net::{Link, Namespace, Scratch, veth};
 use nicban_tests::process::Process;
 use nicban_tests::standin::acl::{Acl, Action};
+use nicban_tests::standin::ec2::Ec2StandIn;
+use nicban_tests::standin::imds::ImdsControl;
+use nicban_tests::standin::metadata::Interface;
+use nicban_tests::standin::moto::{Moto, MotoError, Seeded};
 use nicban_tests::standin::pair::{Config, Pair};
 use nicban_tests::wait;
 use nix::sys::signal::Signal;
@@ -26,6 +30,9 @@ pub(crate) const ACL: &str = "acl-0123456789abcdef0";
 pub(crate) const OTHER_ACL: &str = "acl-0123456789abcdef1";
 /// The VPC of both.
 pub(crate) const VPC: &str = "vpc-0a1b2c3d4e5f60718";
+
+/// Where both doubles of EC2 are.
+pub(crate) const REGION: &str = "eu-central-1";
 
 /// How long anything may take that is not bound to a longer interval.
 pub(crate) const LIMIT: Duration = Duration::from_secs(40);
@@ -51,6 +58,8 @@ impl Said {
 /// The instance. What ends first stands first.
 pub(crate) struct Site {
     daemon: Option<Process>,
+    /// The EC2 that nicban talks to, where it is not `cloud`'s.
+    moto: Option<Moto>,
     pub(crate) cloud: Pair,
     pins: Scratch,
     folder: Scratch,
@@ -58,12 +67,55 @@ pub(crate) struct Site {
     _runtime: Runtime,
     pub(crate) ec2: String,
     pub(crate) imds: String,
+    /// The instance's subnet.
+    pub(crate) subnet: String,
+    /// The NACL that guards it.
+    pub(crate) guard: String,
 }
+
+/// A test of each of these functions against either EC2: the stand-in, and moto, which
+/// knows nothing of what we believe of EC2. Only where moto does as AWS does.
+macro_rules! on_either {
+    ($($test:ident),+ $(,)?) => {
+        mod on_the_stand_in {
+            $(#[test] fn $test() { super::$test(&mut $crate::site::Site::new("")); })+
+        }
+        mod on_moto {
+            $(#[test] fn $test() { super::$test(&mut $crate::site::Site::on_moto("")); })+
+        }
+    };
+}
+pub(crate) use on_either;
 
 impl Site {
     /// One subnet with a NACL as AWS makes it; `more` is put under `[nacl]`.
     pub(crate) fn new(more: &str) -> Self {
         Self::with(Config::default(), more)
+    }
+
+    /// One subnet with a NACL as moto makes it. IMDS is the stand-in all the same:
+    /// moto's own does not work with the SDK.
+    pub(crate) fn on_moto(more: &str) -> Self {
+        // A namespace can't reach PyPI.
+        Moto::install().unwrap();
+        let mut site = Self::new(more);
+        let (moto, seeded) = site
+            .host
+            .enter(|| {
+                let moto = Moto::start()?;
+                let seeded = moto.seed(REGION)?;
+                Ok::<_, MotoError>((moto, seeded))
+            })
+            .unwrap()
+            .unwrap();
+        let Seeded { subnet, acl, .. } = seeded;
+        let interfaces = vec![Interface::simple(MAC, &subnet)];
+        let order = ImdsControl::Interfaces { interfaces };
+        site.cloud.imds.control(order);
+        site.ec2 = moto.endpoint();
+        site.moto = Some(moto);
+        (site.subnet, site.guard) = (subnet, acl);
+        site
     }
 
     /// With stand-ins of another make.
@@ -86,6 +138,7 @@ impl Site {
         let pins = Scratch::pins("aws");
         let site = Self {
             daemon: None,
+            moto: None,
             ec2: cloud.ec2.endpoint(),
             imds: cloud.imds.endpoint(),
             cloud,
@@ -93,6 +146,8 @@ impl Site {
             folder,
             host,
             _runtime: runtime,
+            subnet: SUBNET.to_owned(),
+            guard: ACL.to_owned(),
         };
         site.configure(more);
         site
@@ -200,18 +255,23 @@ impl Site {
 
     /// Runs a command of the operator's to its end.
     pub(crate) fn nicban(&self, arguments: &[&str]) -> Said {
-        let output = self
-            .command()
-            .arg("--config")
-            .arg(self.config())
-            .args(arguments)
-            .output()
-            .unwrap();
+        let output = self.operator(arguments).output().unwrap();
         Said {
             code: output.status.code(),
             stdout: String::from_utf8(output.stdout).unwrap(),
             stderr: String::from_utf8(output.stderr).unwrap(),
         }
+    }
+
+    /// Begins a command of the operator's.
+    pub(crate) fn begin(&self, arguments: &[&str]) -> Process {
+        Process::spawn("nicban", &mut self.operator(arguments)).unwrap()
+    }
+
+    fn operator(&self, arguments: &[&str]) -> Command {
+        let mut command = self.command();
+        command.arg("--config").arg(self.config()).args(arguments);
+        command
     }
 
     /// Asks the daemon.
@@ -292,20 +352,28 @@ impl Site {
         })
     }
 
-    /// Waits until the denies of the NACL before the first allow are these.
+    /// Waits until the denies of the subnet's NACL before the first allow are these.
     pub(crate) fn wait_denied(&mut self, networks: &[&str]) {
         let mut wanted: Vec<String> = networks.iter().map(|n| (*n).to_owned()).collect();
         wanted.sort();
         self.wait(&format!("{wanted:?} are denied"), |site| {
-            let mut denied: Vec<String> = site.denied(ACL).into_values().collect();
+            let mut denied: Vec<String> = site.denied(&site.guard).into_values().collect();
             denied.sort();
             (denied == wanted).then_some(())
         });
     }
 
+    /// The stand-in of EC2, where nicban talks to it.
+    pub(crate) fn stand_in(&self) -> Option<&Ec2StandIn> {
+        self.moto.is_none().then_some(&self.cloud.ec2)
+    }
+
     /// A NACL as it truly is.
     pub(crate) fn acl(&self, id: &str) -> Acl {
-        self.cloud.ec2.acl(id).unwrap()
+        match &self.moto {
+            None => self.cloud.ec2.acl(id).unwrap(),
+            Some(moto) => self.host.enter(|| moto.acl(REGION, id)).unwrap().unwrap(),
+        }
     }
 
     /// The ingress denies of a NACL but the default ones, by number.
@@ -333,7 +401,7 @@ impl Site {
             "log:\n{}\ncalls: {:#?}\ndenied: {:#?}",
             daemon.map(Process::output).unwrap_or_default(),
             self.cloud.ec2.calls(),
-            self.denied(ACL),
+            self.denied(&self.guard),
         )
     }
 }

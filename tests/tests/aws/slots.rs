@@ -9,7 +9,13 @@ use nicban_tests::standin::faults::{Fault, FaultRule};
 use nicban_tests::standin::pair::Config;
 use nicban_tests::standin::throttle::{Rate, Rates};
 
-use crate::site::{ACL, Site, host, v4};
+use crate::site::{ACL, Site, host, on_either, v4};
+
+on_either!(
+    a_ban_that_is_over_leaves_the_nacl,
+    what_is_free_again_goes_to_the_next,
+    a_restarted_daemon_adopts_its_entries,
+);
 
 /// Leaves no doubt whether the change was made.
 fn throttled(action: &str) -> FaultRule {
@@ -82,9 +88,7 @@ fn eighteen_and_eighteen_in_a_nacl_as_aws_makes_it() {
     site.wait_state(NaclState::On, ACL);
 }
 
-#[test]
-fn a_ban_that_is_over_leaves_the_nacl() {
-    let mut site = Site::new("");
+fn a_ban_that_is_over_leaves_the_nacl(site: &mut Site) {
     site.start_tier();
     site.ban("198.51.100.1");
     site.ban("198.51.100.2");
@@ -97,17 +101,15 @@ fn a_ban_that_is_over_leaves_the_nacl() {
     site.wait_denied(&["198.51.100.2/32"]);
 }
 
-#[test]
-fn what_is_free_again_goes_to_the_next() {
-    let mut site = Site::new("");
+fn what_is_free_again_goes_to_the_next(site: &mut Site) {
     site.start_tier();
     for address in v4(1..=19) {
         site.ban(&address);
     }
     site.wait("18 slots", |site| {
-        (site.count(ACL, false) == 18).then_some(())
+        (site.count(&site.guard, false) == 18).then_some(())
     });
-    let held: BTreeSet<String> = site.denied(ACL).into_values().collect();
+    let held: BTreeSet<String> = site.denied(&site.guard).into_values().collect();
     let left = v4(1..=19)
         .into_iter()
         .find(|a| !held.contains(&host(a)))
@@ -118,23 +120,29 @@ fn what_is_free_again_goes_to_the_next() {
         .unwrap();
     site.unban(&leaver);
     site.wait("the next one gets the slot", |site| {
-        let denied: BTreeSet<String> = site.denied(ACL).into_values().collect();
+        let denied: BTreeSet<String> = site.denied(&site.guard).into_values().collect();
         (denied.contains(&host(&left)) && !denied.contains(&host(&leaver))).then_some(())
     });
-    assert_eq!(site.count(ACL, false), 18);
+    assert_eq!(site.count(&site.guard, false), 18);
 }
 
-#[test]
-fn a_restarted_daemon_adopts_its_entries() {
-    let mut site = Site::new("");
+fn a_restarted_daemon_adopts_its_entries(site: &mut Site) {
     site.start_tier();
     for address in v4(1..=5) {
         site.ban(&address);
     }
     let nacl = site.wait_nacl("five entries", |nacl| nacl.entries.len() == 5);
-    let (before, calls) = (site.acl(ACL), site.cloud.ec2.calls());
+    let creates = |site: &Site| {
+        let ec2 = site.stand_in()?;
+        Some(ec2.count("CreateNetworkAclEntry", "ok"))
+    };
+    let (before, made) = (site.acl(&site.guard), creates(site));
     site.stop();
-    assert_eq!(site.acl(ACL), before, "a stop leaves the entries in force");
+    assert_eq!(
+        site.acl(&site.guard),
+        before,
+        "a stop leaves the entries in force"
+    );
     site.start_tier();
     let after = site.wait_nacl("five entries again", |nacl| nacl.entries.len() == 5);
     let brief = |nacl: &nicban_protocol::NaclStatus| -> BTreeSet<(u16, String, i64)> {
@@ -144,13 +152,13 @@ fn a_restarted_daemon_adopts_its_entries() {
             .collect()
     };
     assert_eq!(brief(&after), brief(&nacl));
-    assert_eq!(site.acl(ACL), before);
+    assert_eq!(site.acl(&site.guard), before);
     site.ban("198.51.100.6");
     site.wait("the sixth", |site| {
-        (site.count(ACL, false) == 6).then_some(())
+        (site.count(&site.guard, false) == 6).then_some(())
     });
-    let creates = |calls: &nicban_tests::standin::ec2::Calls| calls["CreateNetworkAclEntry"]["ok"];
-    assert_eq!(creates(&site.cloud.ec2.calls()), creates(&calls) + 1);
+    let once_more = made.map(|made| made + 1);
+    assert_eq!(creates(site), once_more, "each entry is put in once");
 }
 
 #[test]

@@ -1,33 +1,12 @@
 //! What Prometheus reads.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
-use nicban_tests::daemon::{HONEST, Site};
+use anyhow::Result;
+use nicban_tests::daemon::{HONEST, Scrape, Site};
 use nicban_tests::wait;
 
 use crate::now;
-
-/// One scrape, as the host sees it: the daemon's port is its namespace's own.
-fn scrape(site: &Site) -> Result<String> {
-    let mut stream = site
-        .host()
-        .enter(|| TcpStream::connect("127.0.0.1:10187"))?
-        .context("connect to the metrics")?;
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text)?;
-    Ok(text)
-}
-
-/// The value of a series, given as it is written.
-fn value(text: &str, series: &str) -> Option<u64> {
-    text.lines()
-        .find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
-}
 
 #[test]
 fn the_metrics_agree_with_the_status() -> Result<()> {
@@ -44,8 +23,7 @@ fn the_metrics_agree_with_the_status() -> Result<()> {
     let status = daemon.until_status("all drops are counted", |status| {
         (status.ipv4.dropped, status.ipv6.dropped) == (7, 3)
     })?;
-    let text = scrape(&site)?;
-    assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+    let scrape = Scrape::of(site.host())?;
     for (series, expected) in [
         (r#"nicban_bans{holder="sshd"}"#, 2),
         (r#"nicban_bans{holder="nginx"}"#, 1),
@@ -63,7 +41,7 @@ fn the_metrics_agree_with_the_status() -> Result<()> {
         (r#"nicban_mode{mode="observe"}"#, 0),
         ("nicban_warnings", 0),
     ] {
-        assert_eq!(value(&text, series), Some(expected), "{series}\n{text}");
+        assert_eq!(scrape.value(series), Some(expected), "{series}\n{scrape:?}");
     }
 
     // And once something has changed.
@@ -71,10 +49,10 @@ fn the_metrics_agree_with_the_status() -> Result<()> {
     daemon.unban("sshd", "2001:db8:bad::1")?;
     wire.arrives("198.51.100.7")?;
     wait::until("the metrics follow", Duration::from_secs(5), || {
-        let text = scrape(&site)?;
-        let follows = value(&text, r#"nicban_mode{mode="observe"}"#) == Some(1)
-            && value(&text, "nicban_banned_sources") == Some(1)
-            && value(&text, r#"nicban_would_drop_packets_total{family="ipv4"}"#) == Some(3);
+        let scrape = Scrape::of(site.host())?;
+        let follows = scrape.value(r#"nicban_mode{mode="observe"}"#) == Some(1)
+            && scrape.value("nicban_banned_sources") == Some(1)
+            && scrape.value(r#"nicban_would_drop_packets_total{family="ipv4"}"#) == Some(3);
         Ok(follows.then_some(()))
     })
 }

@@ -163,8 +163,9 @@ mod with_aws {
             passed: true,
             steps: Vec::new(),
         };
+        let plan = config.nacl.plan();
         for acl in &site.acls {
-            let numbers = config.nacl.rule_numbers.range();
+            let numbers = plan.range(acl).clone();
             let test = selftest(&mut site.caller, &mut ledger, &acl.id, numbers, PATIENCE).await;
             report.passed &= test.passed();
             report

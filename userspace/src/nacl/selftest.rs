@@ -13,7 +13,7 @@ use super::api::{AclApi, Mutation};
 use super::apply::{Outcome, perform};
 use super::caller::{CallError, Caller};
 use super::clock::Clock;
-use super::ledger::Ledger;
+use super::ledger::{Ledger, LedgerEntry};
 use super::plan::Change;
 
 /// What is denied for the test: an address for documentation alone (RFC 5737).
@@ -21,6 +21,20 @@ pub const TEST_NETWORK: IpNet = IpNet::V4(Ipv4Net::new_assert(
     std::net::Ipv4Addr::new(192, 0, 2, 1),
     32,
 ));
+
+/// How long an entry is the test's own business, in seconds: twice its patience for
+/// EC2 to show a change, and calls that are retried in between. What is older was
+/// left behind.
+const AT_WORK_FOR: u64 = 300;
+
+/// Whether a record is of a test that may be under way now (seconds since the Unix
+/// epoch), in another process as a rule.
+///
+/// Nobody has banned the test's address, so a daemon would take the entry for that of
+/// a ban which is over, and take it out before the test has seen it.
+pub fn may_be_at_work(record: &LedgerEntry, now: i64) -> bool {
+    record.rule.network == TEST_NETWORK && record.since.abs_diff(now) < AT_WORK_FOR
+}
 
 /// The pause between two looks at the NACL.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -58,8 +72,8 @@ impl SelfTest {
 /// change for at most `patience` each time.
 ///
 /// What was put in is taken out again whatever else fails. If that fails too, or
-/// the future is dropped, the ledger still says that it is ours: the next
-/// reconciliation or a release takes it out.
+/// the future is dropped, the ledger still says that it is ours: a release takes it
+/// out, and a reconciliation once the test can't be at work any more.
 pub async fn selftest<A, C, L>(
     caller: &mut Caller<A, C>,
     ledger: &mut L,
@@ -251,6 +265,8 @@ mod tests {
     use crate::nacl::error::{ErrorKind, Operation};
     use crate::nacl::fake::{FakeApi, Fault, acl, allow_all, caller, deny, rule};
     use crate::nacl::ledger::MemoryLedger;
+    use crate::nacl::market::MarketState;
+    use crate::nacl::plan::{Input, PlanConfig, plan, release};
 
     const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -350,6 +366,48 @@ mod tests {
         let last = test.checks.last().unwrap();
         assert!(last.detail.contains("quota is reached"), "{}", last.detail);
         assert!(ledger.entries.is_empty());
+    }
+
+    #[tokio::test]
+    async fn the_plan_leaves_a_test_at_work_alone_and_clears_up_after_one_that_died() {
+        let api = FakeApi::with(acl("acl-1"));
+        api.fail_mutations([Fault::Pass, Fault::Refuse(ErrorKind::Credentials)]);
+        let (_, api, ledger) = test(api).await;
+        let acls = [Acl {
+            entries: api.entries("acl-1"),
+            ..acl("acl-1")
+        }];
+        let since = ledger.entries[0].since;
+        let steps = |now| {
+            let input = Input {
+                acls: &acls,
+                ledger: &ledger.entries,
+                candidates: &[],
+                banned: &|_| false,
+                allowed: &[],
+                market: &MarketState::default(),
+                account: None,
+                config: &PlanConfig::default(),
+                now,
+            };
+            let plan = plan(&input);
+            assert!(plan.forget.is_empty() && plan.findings.is_empty());
+            plan.steps
+        };
+        let later = since + i64::try_from(AT_WORK_FOR).unwrap();
+        assert!(steps(since).is_empty());
+        assert!(steps(later - 1).is_empty());
+        let [step] = &steps(later)[..] else {
+            panic!("{:?}", steps(later));
+        };
+        let position = rule(99, "192.0.2.1/32").position;
+        let delete = Change::Delete {
+            position,
+            network: TEST_NETWORK,
+        };
+        assert_eq!(step.change, delete);
+        // Who wants everything out has it out at once.
+        assert_eq!(release(&acls, &ledger.entries).steps.len(), 1);
     }
 
     #[test]

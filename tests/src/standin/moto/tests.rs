@@ -119,6 +119,16 @@ async fn the_stand_in_says_what_moto_says_where_moto_is_right() {
         assert_eq!(theirs.0, status, "{action} {parameters:?}");
     }
 
+    let (shown, kept) = (
+        moto.acl(REGION, &seeded.acl).unwrap(),
+        ours.acl(&seeded.acl),
+    );
+    assert_eq!(shown.entries, kept.unwrap().entries);
+    assert_eq!(
+        (&shown.id, &shown.associations[0].subnet),
+        (&seeded.acl, &seeded.subnet)
+    );
+
     let by_subnet = [
         ("Filter.1.Name", "association.subnet-id"),
         ("Filter.1.Value.1", seeded.subnet.as_str()),

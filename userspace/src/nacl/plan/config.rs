@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::nacl::acl::{DEFAULT_QUOTA, Direction, HIGHEST_QUOTA, RULE_NUMBERS};
+use crate::nacl::acl::{Acl, DEFAULT_QUOTA, Direction, HIGHEST_QUOTA, RULE_NUMBERS};
 use crate::nacl::market::{ConfigError, MarketConfig};
 
 use super::SharingConfig;
@@ -57,6 +57,15 @@ impl Default for PlanConfig {
 }
 
 impl PlanConfig {
+    /// The rule numbers that nicban may use in this NACL.
+    pub const fn range<'a>(&'a self, acl: &Acl) -> &'a RangeInclusive<u16> {
+        if acl.firewall_manager {
+            &self.firewall_manager_rules
+        } else {
+            &self.rules
+        }
+    }
+
     /// Whether entries are wanted in a direction.
     pub const fn is_on(&self, direction: Direction) -> bool {
         match direction {

@@ -5,10 +5,11 @@ use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
 
-use super::{Finding, Input, PlanConfig};
+use super::{Finding, Input};
 use crate::nacl::acl::{Acl, DIRECTIONS, Direction, Entry, Family, Position, Rule, RuleAction};
 use crate::nacl::ledger::LedgerEntry;
 use crate::nacl::market::Withdrawn;
+use crate::nacl::selftest;
 
 /// An entry of ours.
 #[derive(Debug, Clone, Copy)]
@@ -16,7 +17,7 @@ pub(super) struct Ours {
     pub(super) rule: Rule,
     pub(super) since: i64,
     /// Whether it was seen. If not it was put there a moment ago, and must not
-    /// be touched before it shows.
+    /// be touched before it shows; nor must what a test is looking at.
     pub(super) visible: bool,
 }
 
@@ -73,21 +74,11 @@ pub(super) fn held(input: &Input<'_>) -> impl Iterator<Item = IpNet> {
         };
         let seen = acl.entries.iter().any(|entry| is_ours(entry, &known.rule));
         let young = known.since.abs_diff(input.now) < input.config.settle.as_secs();
-        let range = range(acl, input.config);
         input.config.is_on(position.direction)
-            && range.contains(&position.number)
+            && input.config.range(acl).contains(&position.number)
             && (seen || young)
     });
     held.map(|known| known.rule.network.trunc())
-}
-
-/// The rule numbers that we may use in a NACL.
-fn range(acl: &Acl, config: &PlanConfig) -> RangeInclusive<u16> {
-    if acl.firewall_manager {
-        config.firewall_manager_rules.clone()
-    } else {
-        config.rules.clone()
-    }
 }
 
 /// Whether an entry is what the ledger says that we put there.
@@ -107,7 +98,7 @@ impl<'a> Survey<'a> {
         let config = input.config;
         let mut survey = Survey {
             input,
-            range: range(acl, config),
+            range: config.range(acl).clone(),
             ours: BTreeMap::new(),
             others: acl
                 .entries
@@ -156,7 +147,7 @@ impl<'a> Survey<'a> {
                 .iter()
                 .filter(|entry| entry.rule.network != ours.rule.network && settled(entry));
             self.forget.extend(stale.map(|entry| (*entry).clone()));
-            self.admit(ours, true);
+            self.admit(ours, !selftest::may_be_at_work(ours, self.input.now));
             return;
         }
         if let Some(pending) = known.iter().find(|entry| !settled(entry)) {
