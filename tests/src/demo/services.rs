@@ -10,8 +10,8 @@ use super::options::Options;
 use super::story::Story;
 use super::topology::{BASTION, BASTION_MAC, BASTION_V4, EC2, INSIDE, SUBNET, Topology};
 use crate::hosts::{
-    Boundary, Cloud, CloudConfig, Daemon, DaemonConfig, Fail2ban, Fail2banConfig, Honest, Keys,
-    Sshd,
+    Boundary, Cloud, CloudConfig, Daemon, DaemonConfig, Edition, Fail2ban, Fail2banConfig, Honest,
+    Keys, Sshd,
 };
 use crate::process::find_program;
 use crate::wait;
@@ -70,6 +70,7 @@ impl Services {
             &topology.bastion,
             folder,
             &Fail2banConfig {
+                edition: Edition::installed(),
                 shipped: existing(&options.fail2ban_dir)?,
                 jail_local: jail_local(sshd.log()),
                 action: existing(&options.action)?,

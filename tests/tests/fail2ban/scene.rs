@@ -9,8 +9,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use nicban_protocol::{BanRow, Holder, Reply, Request};
+use nicban_tests::daemon::{Program, program};
 use nicban_tests::hosts::{
-    Daemon, DaemonConfig, Fail2ban, Fail2banConfig, Flood, Guess, Keys, Session, Sshd, guess,
+    Daemon, DaemonConfig, Edition, Fail2ban, Fail2banConfig, Flood, Guess, Keys, Session, Sshd,
+    guess,
 };
 use nicban_tests::net::{Arrivals, Link, Namespace, Scratch, arrives, veth};
 use nicban_tests::{process, wait};
@@ -51,6 +53,7 @@ pub(crate) struct Scene {
     daemon: RefCell<Option<Daemon>>,
     sshd: Option<Sshd>,
     keys: Keys,
+    edition: Edition,
     jails: String,
     outside: Namespace,
     bastion: Namespace,
@@ -61,12 +64,18 @@ pub(crate) struct Scene {
 impl Scene {
     /// The jails `sshd` and `web`, for an hour; `settings` changes them all.
     pub(crate) fn new(settings: &str) -> Result<Self> {
+        Self::with(Edition::under_test(), settings)
+    }
+
+    /// The same with a certain fail2ban.
+    pub(crate) fn with(edition: Edition, settings: &str) -> Result<Self> {
         let folder = Scratch::new("fail2ban")?;
         let mut scene = Self {
             fail2ban: RefCell::default(),
             daemon: RefCell::default(),
             sshd: None,
             keys: Keys::generate(folder.path(), "visitor")?,
+            edition,
             jails: String::new(),
             outside: Namespace::new("outside")?,
             bastion: Namespace::new("bastion")?,
@@ -159,7 +168,7 @@ impl Scene {
             self.pins.path().display(),
         );
         let config = DaemonConfig {
-            program: program("nicban")?,
+            program: program(Program::Nicban)?,
             config,
             socket,
             environment: Vec::new(),
@@ -178,9 +187,10 @@ impl Scene {
     pub(crate) fn start_fail2ban(&self) -> Result<()> {
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fail2ban");
         let config = Fail2banConfig {
+            edition: self.edition.clone(),
             shipped: shipped.canonicalize().context("the shipped files")?,
             jail_local: self.jails.clone(),
-            action: program("nicban-action")?,
+            action: program(Program::Action)?,
             socket: self.path("nicban.sock"),
         };
         let fail2ban = Fail2ban::start(&self.bastion, self.folder.path(), &config)?;
@@ -476,21 +486,4 @@ impl Fire<'_> {
 pub(crate) fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     i64::try_from(since.map_or(0, |since| since.as_secs())).unwrap_or(0)
-}
-
-/// A program of this workspace, beside the running test.
-fn program(name: &str) -> Result<PathBuf> {
-    let own = std::env::current_exe().context("this program's own path")?;
-    // A test lies in target/PROFILE/deps, the programs in target/PROFILE.
-    let path = own
-        .ancestors()
-        .nth(2)
-        .context("this test lies in no folder")?
-        .join(name);
-    ensure!(
-        path.is_file(),
-        "{} is missing; build it first: cargo build -p nicban -p nicban-fail2ban --bins",
-        path.display()
-    );
-    Ok(path)
 }
