@@ -14,6 +14,7 @@ mod configuration;
 mod expiry;
 mod flush;
 mod jails;
+mod linking;
 mod metrics;
 mod modes;
 mod restart;
