@@ -77,7 +77,6 @@ const PROGRAMS: &[(&str, &str, Scope)] = &[
     ("pkg-config", "pkg-config", Scope::Build),
     ("ip", "iproute2", Scope::Demo),
     ("nft", "nftables", Scope::Demo),
-    ("iptables", "iptables", Scope::Demo),
     ("bpftool", "bpftool", Scope::Demo),
     ("fail2ban-server", "fail2ban", Scope::Demo),
     ("sshd", "openssh-server", Scope::Demo),
