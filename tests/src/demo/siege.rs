@@ -132,7 +132,7 @@ fn watch(
                 "{banned} of {} attackers are banned after {LIMIT:?}; fail2ban's output:\n{}\nnicban's:\n{}",
                 front.attackers.len(),
                 services.fail2ban.output(),
-                services.daemon.output()
+                services.daemon.log()
             );
         }
         thread::sleep(POLL);

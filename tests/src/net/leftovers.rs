@@ -38,8 +38,8 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 ///
 /// Once a signal has come there are no more of them.
 pub fn own_name(role: &str) -> String {
-    give_way_to_signal();
     static COUNT: AtomicU32 = AtomicU32::new(0);
+    give_way_to_signal();
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     format!("nicban-{}-{count}-{role}", std::process::id())
 }

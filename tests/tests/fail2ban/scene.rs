@@ -9,10 +9,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use nicban_protocol::{BanRow, Holder, Reply, Request};
-use nicban_tests::daemon::{Program, program};
+use nicban_tests::daemon::{Daemon, Program, Start, program};
 use nicban_tests::hosts::{
-    Daemon, DaemonConfig, Edition, Fail2ban, Fail2banConfig, Flood, Guess, Keys, Session, Sshd,
-    guess,
+    Edition, Fail2ban, Fail2banConfig, Flood, Guess, Keys, Session, Sshd, guess,
 };
 use nicban_tests::net::{Arrivals, Link, Namespace, Scratch, arrives, veth};
 use nicban_tests::{process, wait};
@@ -167,20 +166,20 @@ impl Scene {
             self.path("state").display(),
             self.pins.path().display(),
         );
-        let config = DaemonConfig {
+        let start = Start {
             program: program(Program::Nicban)?,
             config,
             socket,
             environment: Vec::new(),
         };
-        let daemon = Daemon::start(&self.bastion, self.folder.path(), &config)?;
+        let daemon = Daemon::start(&self.bastion, self.folder.path(), &start)?;
         self.daemon.replace(Some(daemon));
         Ok(())
     }
 
     /// As a crash or the OOM killer ends it.
     pub(crate) fn kill_daemon(&self) -> Result<()> {
-        let mut daemon = self.daemon.take().context("no daemon runs")?;
+        let daemon = self.daemon.take().context("no daemon runs")?;
         daemon.kill()
     }
 
@@ -268,7 +267,7 @@ impl Scene {
     }
 
     fn row(&self, address: &str) -> Result<Option<BanRow>> {
-        self.daemon().ban(address.parse()?)
+        self.daemon().ban_of(address.parse()?)
     }
 
     /// Expects that packets of a source arrive.
@@ -447,12 +446,9 @@ impl Scene {
 impl Drop for Scene {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            for log in [
-                self.fail2ban.borrow().as_ref().map(Fail2ban::output),
-                self.daemon.borrow().as_ref().map(Daemon::output),
-            ] {
-                eprintln!("--- {}", log.unwrap_or_default());
-            }
+            // The daemon tells its own.
+            let fail2ban = self.fail2ban.borrow().as_ref().map(Fail2ban::output);
+            eprintln!("--- fail2ban's log ---\n{}", fail2ban.unwrap_or_default());
         }
     }
 }
