@@ -97,10 +97,21 @@ do_install() {
         say "      systemctl enable --now nicban.socket nicban.service"
         say "      nicban attach --confirm 60s"
         say "      systemctl restart fail2ban"
-    else
-        say "next: systemctl restart nicban.service"
-        say "      fail2ban-client reload                         (if its files changed)"
+        return
     fi
+    # An uninstallation keeps the store, and with it the marks that it left.
+    if systemctl is-enabled --quiet nicban.service 2>/dev/null; then
+        say "next: systemctl restart nicban.service"
+    else
+        say "next: systemctl enable --now nicban.socket nicban.service"
+    fi
+    if [ -e "$state/detached" ]; then
+        say "      nicban attach --confirm 60s                    (detached: see $state/detached)"
+    fi
+    if [ -e "$state/released" ]; then
+        say "      nicban nacl resume                             (its NACL entries were released)"
+    fi
+    say "      fail2ban-client reload                         (if its files changed)"
 }
 
 do_uninstall() {

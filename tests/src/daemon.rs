@@ -11,7 +11,7 @@ mod wire;
 pub use config::DaemonConfig;
 pub use kernel::Pins;
 pub use programs::{Program, program};
-pub use running::{Daemon, Ran};
+pub use running::{Daemon, Ran, Start};
 pub use scrape::Scrape;
 pub use site::{GATEWAY, GATEWAY_V6, HONEST, HONEST_V6, HOST, HOST_V6, MAC_TEXT, Site};
 pub use wire::{Traffic, Wire};

@@ -1,6 +1,7 @@
 //! A daemon's process, and what it says on its socket.
 
 use std::fs::{self, File};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -11,6 +12,7 @@ use nicban_protocol::{Ban, BanRow, Client, Outcome, Refusal, Reply, Request, Sta
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::net::Namespace;
 use crate::wait;
 
 /// Far beyond what any request takes.
@@ -72,6 +74,19 @@ impl Ran {
     }
 }
 
+/// What a daemon is started with.
+#[derive(Debug, Clone)]
+pub struct Start {
+    /// The `nicban` binary.
+    pub program: PathBuf,
+    /// The configuration, in TOML.
+    pub config: String,
+    /// The socket that the configuration names.
+    pub socket: PathBuf,
+    /// Environment variables: where the stand-ins are.
+    pub environment: Vec<(String, String)>,
+}
+
 /// A daemon; killed on drop.
 #[derive(Debug)]
 pub struct Daemon {
@@ -81,6 +96,25 @@ pub struct Daemon {
 }
 
 impl Daemon {
+    /// Starts one on a host, and waits until it answers. Its configuration and its
+    /// log go into `folder`.
+    ///
+    /// # Errors
+    /// It ends, or doesn't answer in time.
+    pub fn start(host: &Namespace, folder: &Path, start: &Start) -> Result<Self> {
+        let file = folder.join("nicban.toml");
+        fs::write(&file, &start.config).with_context(|| format!("write {}", file.display()))?;
+        let mut command = host.command(&start.program);
+        remove_inherited(&mut command);
+        command
+            .args(["daemon", "--config"])
+            .arg(&file)
+            .env("HOME", folder)
+            .envs(start.environment.iter().cloned())
+            .stdin(Stdio::null());
+        Self::spawn(&mut command, &start.socket, &folder.join("daemon.log"))?.ready()
+    }
+
     /// Starts a command that becomes a daemon, and doesn't wait for it.
     ///
     /// # Errors
@@ -136,6 +170,15 @@ impl Daemon {
         Ok(status.is_none())
     }
 
+    /// Fails with its log when it has ended.
+    ///
+    /// # Errors
+    /// It has ended, or can't be looked at.
+    pub fn expect_alive(&mut self) -> Result<()> {
+        ensure!(self.is_alive()?, "the daemon has ended:\n{}", self.log());
+        Ok(())
+    }
+
     /// Waits for it to end by itself.
     ///
     /// # Errors
@@ -180,7 +223,7 @@ impl Daemon {
     /// # Errors
     /// It has ended already.
     pub fn kill(mut self) -> Result<()> {
-        ensure!(self.is_alive()?, "it had ended:\n{}", self.log());
+        self.expect_alive()?;
         self.child.kill().context("kill the daemon")?;
         self.child.wait().context("wait for the daemon").map(drop)
     }
@@ -297,6 +340,22 @@ impl Daemon {
             }
         }
     }
+
+    /// An address's ban, if there is one.
+    ///
+    /// # Errors
+    /// It doesn't answer, or answers something else.
+    pub fn ban_of(&self, address: IpAddr) -> Result<Option<BanRow>> {
+        let request = Request::List {
+            after: None,
+            address: Some(address.to_string()),
+            holder: None,
+        };
+        match self.ask(&request)? {
+            Reply::Bans { bans, .. } => Ok(bans.into_iter().next()),
+            other => bail!("the list is {other:?}"),
+        }
+    }
 }
 
 impl Drop for Daemon {
@@ -309,6 +368,18 @@ impl Drop for Daemon {
         }
         if thread::panicking() {
             eprintln!("--- the daemon's log ---\n{}", self.log());
+        }
+    }
+}
+
+/// What a caller's shell may hold of AWS, of proxies and of systemd: a service
+/// starts without it, and with it the daemon would talk to somebody else.
+fn remove_inherited(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        let upper = name.to_string_lossy().to_ascii_uppercase();
+        let foreign = ["AWS_", "LISTEN_", "NOTIFY_", "WATCHDOG_"];
+        if foreign.iter().any(|prefix| upper.starts_with(prefix)) || upper.ends_with("_PROXY") {
+            command.env_remove(name);
         }
     }
 }

@@ -3,12 +3,12 @@
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context as _, Result};
 use nix::unistd::Uid;
 
-use super::{Daemon, DaemonConfig, Pins, Program, Ran, Wire, program};
+use super::{Daemon, DaemonConfig, Pins, Program, Ran, Start, Wire, program};
 use crate::net::{Link, Namespace, Scratch, veth};
 
 /// The host's address.
@@ -133,12 +133,13 @@ impl Site {
     /// # Errors
     /// It ends, or doesn't answer in time.
     pub fn start(&self, config: &DaemonConfig) -> Result<Daemon> {
-        let mut command = self.host.command(program(Program::Nicban)?);
-        command
-            .args(["daemon", "--config"])
-            .arg(self.write(config)?)
-            .stdin(Stdio::null());
-        Daemon::spawn(&mut command, &self.socket(), &self.log())?.ready()
+        let start = Start {
+            program: program(Program::Nicban)?,
+            config: config.to_toml(),
+            socket: self.socket(),
+            environment: Vec::new(),
+        };
+        Daemon::start(&self.host, self.folder.path(), &start)
     }
 
     /// Starts a daemon that inherits a listening socket, as systemd hands it over

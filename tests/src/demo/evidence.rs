@@ -39,7 +39,7 @@ pub(super) struct Fate {
     pub(super) at_boundary: u64,
     /// Packets that arrived at the bastion since before the ban.
     pub(super) arrived: u64,
-    /// Packets that arrived although the ban had been acknowledged.
+    /// Packets that arrived although the ban had been seen in the daemon's list.
     pub(super) leaked: u64,
     /// What happened while it held a slot.
     pub(super) in_slot: Option<InSlot>,
@@ -63,6 +63,8 @@ pub(super) struct Evidence {
     pub(super) denied: Vec<IpNet>,
     /// Packets that XDP dropped, by its own statistics.
     pub(super) dropped_at_xdp: u64,
+    /// The longest time for which a banned attacker may not have been watched.
+    pub(super) unwatched: Duration,
     /// Guesses that sshd or a ban answered.
     pub(super) guesses: usize,
 }
@@ -108,6 +110,7 @@ pub(super) fn collect(
             .collect(),
         denied: denied(&acl),
         dropped_at_xdp: status.ipv4.dropped + status.ipv6.dropped,
+        unwatched: siege.unwatched,
         guesses: siege.guesses,
     })
 }

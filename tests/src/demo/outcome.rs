@@ -20,8 +20,12 @@ pub struct Outcome {
     pub nacl_entries_v4: usize,
     /// IPv6 networks that the NACL denies.
     pub nacl_entries_v6: usize,
-    /// Packets that arrived at the bastion from an address after its ban was acknowledged.
+    /// Packets that arrived at the bastion from an address once its ban had been seen in
+    /// the daemon's list. What came between the acknowledgement and that look is not among
+    /// them: a counter can't tell it from what came before the ban.
     pub leaked_packets: u64,
+    /// How long that was at the most, in ms: no ban was in force for longer without a watch.
+    pub unwatched_ms: u128,
     /// Whether every session of the honest client was served.
     pub honest_ok: bool,
     /// Its sessions.
@@ -66,6 +70,7 @@ impl Outcome {
             nacl_entries_v4: of_family(false),
             nacl_entries_v6: of_family(true),
             leaked_packets: fates().map(|fate| fate.leaked).sum(),
+            unwatched_ms: evidence.unwatched.as_millis(),
             honest_ok: honest.ok(),
             honest_sessions: honest.served,
             boundary_dropped_packets: fates().map(|fate| fate.at_boundary).sum(),
@@ -105,7 +110,7 @@ impl Outcome {
         );
         failures.each(fates().filter(|(_, fate)| fate.leaked > 0), |who, fate| {
             format!(
-                "{} packets of {who} arrived after its ban was acknowledged",
+                "{} packets of {who} arrived after its ban was seen",
                 fate.leaked
             )
         });

@@ -78,7 +78,7 @@ pub(super) fn wait(
                 denied.len(),
                 nacl.state,
                 nacl.reason,
-                services.daemon.output()
+                services.daemon.log()
             )));
         }
         seen = denied;

@@ -9,9 +9,9 @@ use nicban_protocol::AttachMode;
 use super::options::Options;
 use super::story::Story;
 use super::topology::{BASTION, BASTION_MAC, BASTION_V4, EC2, INSIDE, SUBNET, Topology};
+use crate::daemon::{self, Daemon};
 use crate::hosts::{
-    Boundary, Cloud, CloudConfig, Daemon, DaemonConfig, Fail2ban, Fail2banConfig, Honest, Keys,
-    Sshd,
+    Boundary, Cloud, CloudConfig, Edition, Fail2ban, Fail2banConfig, Honest, Keys, Sshd,
 };
 use crate::process::find_program;
 use crate::wait;
@@ -59,17 +59,14 @@ impl Services {
             },
         )?;
         let boundary = Boundary::start(&topology.boundary, INSIDE, cloud.control())?;
-        let daemon = Daemon::start(
-            &topology.bastion,
-            folder,
-            &daemon_config(topology, options)?,
-        )?;
+        let daemon = Daemon::start(&topology.bastion, folder, &daemon_start(topology, options)?)?;
         let keys = Keys::generate(folder, "visitor")?;
         let sshd = Sshd::start(&topology.bastion, folder, &keys)?;
         let fail2ban = Fail2ban::start(
             &topology.bastion,
             folder,
             &Fail2banConfig {
+                edition: Edition::installed(),
                 shipped: existing(&options.fail2ban_dir)?,
                 jail_local: jail_local(sshd.log()),
                 action: existing(&options.action)?,
@@ -163,7 +160,7 @@ pub(super) fn check_programs() -> Result<()> {
     Ok(())
 }
 
-fn daemon_config(topology: &Topology, options: &Options) -> Result<DaemonConfig> {
+fn daemon_start(topology: &Topology, options: &Options) -> Result<daemon::Start> {
     let socket = socket(topology);
     let config = format!(
         "[daemon]\n\
@@ -193,7 +190,7 @@ fn daemon_config(topology: &Topology, options: &Options) -> Result<DaemonConfig>
         topology.pins.path().display(),
     );
     let environment = vec![("AWS_ENDPOINT_URL_EC2".to_owned(), format!("http://{EC2}"))];
-    Ok(DaemonConfig {
+    Ok(daemon::Start {
         program: existing(&options.nicban)?,
         config,
         socket,

@@ -24,8 +24,9 @@ const PARALLEL: usize = 6;
 /// How long all of it may take.
 const LIMIT: Duration = Duration::from_secs(90);
 
-/// How often the daemon is asked who is banned.
-const POLL: Duration = Duration::from_millis(100);
+/// Between two questions to the daemon who is banned: what a ban's first moments
+/// let through can't be told from what came before it, so they are to be short.
+const POLL: Duration = Duration::from_millis(10);
 
 /// The UDP port that the flood goes to.
 const PORT: u16 = 22;
@@ -35,10 +36,13 @@ const PORT: u16 = 22;
 pub(super) struct Siege<'a> {
     /// Packets that arrived at the bastion before and after the ban.
     pub(super) arrived: Arrivals<'a>,
-    /// Packets that arrived although the ban had been acknowledged.
+    /// Packets that arrived although the ban had been seen in the daemon's list.
     pub(super) leaked: Arrivals<'a>,
     /// Each banned attacker's own packets.
     pub(super) flood: Flood,
+    /// The longest time for which a banned attacker may not have been watched: from
+    /// the last look that did not find its ban until its packets counted as leaked.
+    pub(super) unwatched: Duration,
     /// Guesses that were answered.
     pub(super) guesses: usize,
 }
@@ -60,7 +64,7 @@ pub(super) fn run<'a>(
     let leaked = Arrivals::new(&topology.bastion, "leaked")?;
     let flood = Flood::new();
     let front = Front::new(attackers);
-    thread::scope(|scope| {
+    let unwatched = thread::scope(|scope| {
         for _ in 0..PARALLEL {
             scope.spawn(|| front.fight(&topology.attackers));
         }
@@ -77,12 +81,13 @@ pub(super) fn run<'a>(
         arrived,
         leaked,
         flood,
+        unwatched,
         guesses,
     })
 }
 
 /// Looks who is banned, until all are: what arrives from then on counts as a
-/// leak, and the flood begins.
+/// leak, and the flood begins. Gives the longest time between two such looks.
 fn watch(
     topology: &Topology,
     services: &mut Services,
@@ -90,12 +95,15 @@ fn watch(
     leaked: &Arrivals<'_>,
     flood: &Flood,
     story: &Story,
-) -> Result<()> {
+) -> Result<Duration> {
     let deadline = Instant::now() + LIMIT;
     let progress = story.progress(front.attackers.len());
+    let mut last_look = Instant::now();
+    let mut unwatched = Duration::ZERO;
     loop {
         services.expect_alive()?;
         front.fail_on_error()?;
+        let look = Instant::now();
         let bans = ban_networks(services)?;
         let new: Vec<Attacker> = bans
             .iter()
@@ -109,7 +117,9 @@ fn watch(
                     .map(|attacker| attacker.address)
                     .collect::<Vec<_>>(),
             )?;
+            unwatched = unwatched.max(last_look.elapsed());
         }
+        last_look = look;
         for attacker in new {
             front.set_banned(attacker.address);
             flood.add(
@@ -125,14 +135,14 @@ fn watch(
             &format!("banned, {} guesses", front.guesses.load(Ordering::Relaxed)),
         );
         if banned == front.attackers.len() {
-            return Ok(());
+            return Ok(unwatched);
         }
         if Instant::now() >= deadline {
             bail!(
                 "{banned} of {} attackers are banned after {LIMIT:?}; fail2ban's output:\n{}\nnicban's:\n{}",
                 front.attackers.len(),
                 services.fail2ban.output(),
-                services.daemon.output()
+                services.daemon.log()
             );
         }
         thread::sleep(POLL);

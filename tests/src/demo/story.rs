@@ -1,6 +1,7 @@
 //! Telling what happens, as it happens.
 
 use std::cell::Cell;
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -50,7 +51,9 @@ impl Story {
     /// Something as it is, without the time.
     pub(super) fn show(&self, text: &str) {
         if !self.quiet {
-            self.bars.suspend(|| println!("{text}"));
+            // A listener who is gone, such as a terminal, ends no story: its clean-up is to come.
+            self.bars
+                .suspend(|| writeln!(std::io::stdout(), "{text}").ok());
         }
     }
 

@@ -7,16 +7,16 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
+use super::edition::Edition;
 use crate::net::Namespace;
 use crate::process::{self, Process};
 use crate::wait;
 
-/// The distribution's configuration.
-const STOCK: &str = "/etc/fail2ban";
-
 /// What a fail2ban is started with.
 #[derive(Debug, Clone)]
 pub struct Fail2banConfig {
+    /// Which fail2ban.
+    pub edition: Edition,
     /// nicban's files for it: the folder with `action.d` and `jail.d`.
     pub shipped: PathBuf,
     /// Settings of its jails beyond those, as `jail.local` takes them.
@@ -31,6 +31,7 @@ pub struct Fail2banConfig {
 #[derive(Debug)]
 pub struct Fail2ban {
     process: Process,
+    edition: Edition,
     settings: PathBuf,
     socket: PathBuf,
 }
@@ -44,10 +45,11 @@ impl Fail2ban {
     pub fn start(host: &Namespace, folder: &Path, config: &Fail2banConfig) -> Result<Self> {
         let (settings, socket) = (folder.join("fail2ban"), folder.join("fail2ban.sock"));
         write_settings(&settings, folder, config)?;
-        let server = process::find_program("fail2ban-server")?;
+        let edition = config.edition.clone();
         let process = Process::spawn(
             "fail2ban",
-            host.command(server)
+            edition
+                .modules(&mut host.command(edition.program("fail2ban-server")?))
                 .args(["-f", "-x", "-c"])
                 .arg(&settings)
                 .arg("-s")
@@ -58,6 +60,7 @@ impl Fail2ban {
         )?;
         let mut fail2ban = Self {
             process,
+            edition,
             settings,
             socket,
         };
@@ -77,8 +80,10 @@ impl Fail2ban {
     /// # Errors
     /// The command is refused.
     pub fn client(&self, arguments: &[&str]) -> Result<String> {
+        let mut command = Command::new(self.edition.program("fail2ban-client")?);
         process::run(
-            Command::new("fail2ban-client")
+            self.edition
+                .modules(&mut command)
                 .arg("-c")
                 .arg(&self.settings)
                 .arg("-s")
@@ -124,7 +129,7 @@ impl Fail2ban {
 }
 
 fn write_settings(settings: &Path, folder: &Path, config: &Fail2banConfig) -> Result<()> {
-    copy_stock(settings)?;
+    copy_stock(&config.edition.stock(), settings)?;
     for kind in ["action.d", "jail.d"] {
         copy_files(&config.shipped.join(kind), &settings.join(kind))?;
     }
@@ -151,11 +156,11 @@ fn write_settings(settings: &Path, folder: &Path, config: &Fail2banConfig) -> Re
 
 /// The distribution's own files, and none of what this machine's owner has added:
 /// their jails watch other logs.
-fn copy_stock(settings: &Path) -> Result<()> {
+fn copy_stock(stock: &Path, settings: &Path) -> Result<()> {
     for kind in ["action.d", "filter.d", "jail.d"] {
-        copy_files(&Path::new(STOCK).join(kind), &settings.join(kind))?;
+        copy_files(&stock.join(kind), &settings.join(kind))?;
     }
-    copy_files(Path::new(STOCK), settings)
+    copy_files(stock, settings)
 }
 
 fn copy_files(from: &Path, to: &Path) -> Result<()> {

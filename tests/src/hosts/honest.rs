@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::keys::Keys;
+use super::ssh;
 use crate::net::Namespace;
 use crate::process;
 
@@ -96,34 +97,13 @@ impl Drop for Honest {
 fn login(host: &Namespace, keys: &Keys, to: IpAddr) -> (Command, String) {
     let answer = format!("served over {to}");
     let mut command = host.command("timeout");
-    command
-        .args([
-            "--foreground",
-            LIMIT_S,
-            "ssh",
-            "-F",
-            "none",
-            "-o",
-            "BatchMode=yes",
-            "-o",
-            "IdentitiesOnly=yes",
-            "-i",
-        ])
-        .arg(&keys.private)
-        .args([
-            "-o",
-            "StrictHostKeyChecking=no",
-            "-o",
-            "UserKnownHostsFile=/dev/null",
-            "-o",
-            "LogLevel=ERROR",
-        ])
-        .args([
-            "-o",
-            "ConnectTimeout=10",
-            &format!("root@{to}"),
-            &format!("echo {answer}"),
-        ]);
+    command.args(["--foreground", LIMIT_S, "ssh"]);
+    ssh::by_key(&mut command, keys).args([
+        "-o",
+        "ConnectTimeout=10",
+        &format!("root@{to}"),
+        &format!("echo {answer}"),
+    ]);
     (command, answer)
 }
 

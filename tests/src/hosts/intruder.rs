@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
+use super::ssh;
 use crate::net::Namespace;
 use crate::process::Process;
 
@@ -44,31 +45,15 @@ pub fn guess(
 ) -> Result<Guess> {
     let (user, password) = GUESSES[attempt % GUESSES.len()];
     let mut command = host.command("sshpass");
-    command
-        .env("SSHPASS", password)
-        .args(["-e", "ssh", "-F", "none", "-o", "BatchMode=no"])
-        .args([
-            "-o",
-            "StrictHostKeyChecking=no",
-            "-o",
-            "UserKnownHostsFile=/dev/null",
-            "-o",
-            "LogLevel=ERROR",
-        ])
-        .args([
-            "-o",
-            "PreferredAuthentications=password",
-            "-o",
-            "NumberOfPasswordPrompts=1",
-        ])
-        .args([
-            "-o",
-            "ConnectTimeout=5",
-            "-b",
-            &from.to_string(),
-            &format!("{user}@{to}"),
-            "true",
-        ]);
+    command.env("SSHPASS", password).args(["-e", "ssh"]);
+    ssh::by_password(&mut command).args([
+        "-o",
+        "ConnectTimeout=5",
+        "-b",
+        &from.to_string(),
+        &format!("{user}@{to}"),
+        "true",
+    ]);
     let mut process = Process::spawn("an intruder's ssh", &mut command)?;
     let deadline = Instant::now() + LIMIT;
     while Instant::now() < deadline && !give_up() {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 
 use super::keys::Keys;
+use super::ssh;
 use crate::net::Namespace;
 
 /// How long a login may take on a busy machine.
@@ -29,14 +30,8 @@ impl Session {
     /// # Errors
     /// The login fails, or takes more than twenty seconds.
     pub fn open(host: &Namespace, keys: &Keys, from: IpAddr, to: IpAddr) -> Result<Self> {
-        let mut child = host
-            .command("ssh")
-            .args(["-F", "none", "-T", "-b", &from.to_string(), "-i"])
-            .arg(&keys.private)
-            .args(["-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes"])
-            .args(["-o", "StrictHostKeyChecking=no", "-o", "LogLevel=ERROR"])
-            .args(["-o", "UserKnownHostsFile=/dev/null"])
-            .args([&format!("root@{to}"), "cat"])
+        let mut child = ssh::by_key(&mut host.command("ssh"), keys)
+            .args(["-T", "-b", &from.to_string(), &format!("root@{to}"), "cat"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

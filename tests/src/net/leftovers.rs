@@ -1,9 +1,11 @@
 //! Whatever outlives a process is named after its pid, so that it can be found and removed.
 //!
 //! A drop removes it in the ordinary case and after a panic, the signal thread
-//! on SIGINT and SIGTERM, and the next run's sweep after a SIGKILL.
+//! on a signal that asks for an end, and the next run's sweep after a SIGKILL.
 
+use std::fmt;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Once;
@@ -13,18 +15,31 @@ use std::thread;
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::process;
 
 const BPF_FS: &str = "/sys/fs/bpf";
 const NETNS: &str = "/run/netns";
 
+/// What asks for an end: Ctrl-C, `kill`, Ctrl-\, and a terminal that is gone, as after a
+/// lost SSH connection.
+const ENDINGS: [Signal; 4] = [
+    Signal::SIGINT,
+    Signal::SIGTERM,
+    Signal::SIGQUIT,
+    Signal::SIGHUP,
+];
+
 /// Whether a signal has come: what fails from then on fails because of the clean-up.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// A name for something that outlives a process: `nicban-PID-COUNT-role`.
+///
+/// Once a signal has come there are no more of them.
 pub fn own_name(role: &str) -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
+    give_way_to_signal();
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     format!("nicban-{}-{count}-{role}", std::process::id())
 }
@@ -105,14 +120,7 @@ pub(super) fn remove_namespace(name: &str) {
         if pids.is_empty() {
             break;
         }
-        for pid in pids {
-            // ESRCH: it has ended by itself in the meantime.
-            if let Err(error) = kill(pid, Signal::SIGKILL)
-                && error != nix::Error::ESRCH
-            {
-                eprintln!("kill {pid} in {name}: {error}");
-            }
-        }
+        end_all(&pids);
         thread::sleep(std::time::Duration::from_millis(20));
     }
     let exists = || Path::new(NETNS).join(name).exists();
@@ -120,7 +128,18 @@ pub(super) fn remove_namespace(name: &str) {
         && let Err(error) = process::run(Command::new("ip").args(["netns", "del", name]))
         && exists()
     {
-        eprintln!("{error:#}");
+        tell(format_args!("{error:#}"));
+    }
+}
+
+fn end_all(pids: &[Pid]) {
+    for pid in pids {
+        // ESRCH: it has ended by itself in the meantime.
+        if let Err(error) = kill(*pid, Signal::SIGKILL)
+            && error != nix::Error::ESRCH
+        {
+            tell(format_args!("kill {pid}: {error}"));
+        }
     }
 }
 
@@ -132,6 +151,26 @@ fn pids_in(namespace: &str) -> Vec<Pid> {
         .map(Pid::from_raw)
         .filter(|pid| *pid != Pid::this())
         .collect()
+}
+
+/// The processes that this one has started and that still run.
+///
+/// One on its way into a namespace isn't found there yet, and would keep it alive
+/// without a name.
+fn children() -> Vec<Pid> {
+    names_in(Path::new("/proc"))
+        .filter_map(|name| name.parse().ok())
+        .filter(|pid| parent_of(*pid) == Some(Pid::this().as_raw()))
+        .map(Pid::from_raw)
+        .collect()
+}
+
+/// The field after the state in `/proc/PID/stat`, see proc(5). The program's name
+/// before them may hold anything, a bracket too.
+fn parent_of(pid: i32) -> Option<i32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(") ")?;
+    fields.split(' ').nth(1)?.parse().ok()
 }
 
 fn remove_all_of(owner: u32) {
@@ -181,30 +220,60 @@ fn remove_all_on_signal() {
     {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("no clean-up on signals: {error}");
+            tell(format_args!("no clean-up on signals: {error}"));
             return;
         }
     };
-    let signal = runtime.block_on(async {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        std::io::Result::Ok(tokio::select! {
-            _ = interrupt.recv() => SignalKind::interrupt(),
-            _ = terminate.recv() => SignalKind::terminate(),
-        })
-    });
-    match signal {
+    match runtime.block_on(ending()) {
         Ok(signal) => {
             INTERRUPTED.store(true, Ordering::Relaxed);
-            eprintln!("\ninterrupted: cleaning up");
+            tell(format_args!("\ninterrupted: cleaning up"));
             // Again, because the other threads went on until here.
-            remove_all_of(std::process::id());
-            remove_all_of(std::process::id());
-            std::process::exit(128 + signal.as_raw_value());
+            for _ in 0..2 {
+                end_all(&children());
+                remove_all_of(std::process::id());
+            }
+            std::process::exit(128 + signal as i32);
         }
-        Err(error) => eprintln!("no clean-up on signals: {error}"),
+        Err(error) => tell(format_args!("no clean-up on signals: {error:#}")),
     }
+}
+
+/// The first signal that asks for an end.
+///
+/// One that was ignored from the start stays so: `nohup` means SIGHUP to do
+/// nothing, and a script's background SIGINT.
+async fn ending() -> Result<Signal> {
+    let status = fs::read_to_string("/proc/self/status").context("read /proc/self/status")?;
+    let (told, mut first) = tokio::sync::mpsc::unbounded_channel();
+    for ending in ENDINGS {
+        if is_ignored(ending, &status) {
+            continue;
+        }
+        let mut stream = signal(SignalKind::from_raw(ending as i32))
+            .with_context(|| format!("listen for {ending}"))?;
+        let told = told.clone();
+        tokio::spawn(async move {
+            stream.recv().await;
+            // Only the first one is asked for.
+            told.send(ending).ok();
+        });
+    }
+    first.recv().await.context("no signal can come any more")
+}
+
+/// Whether `/proc/self/status` has the signal among those ignored, see proc(5).
+fn is_ignored(signal: Signal, status: &str) -> bool {
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal as u32 - 1) & 1 == 1)
+}
+
+/// Says it on stderr, which may be gone with the terminal: that must not end the clean-up.
+fn tell(words: fmt::Arguments<'_>) {
+    writeln!(std::io::stderr(), "{words}").ok();
 }
 
 fn mount_bpf_fs() -> Result<()> {
@@ -224,7 +293,7 @@ fn report(what: &str, result: std::io::Result<()>, path: &Path) {
     if let Err(error) = result
         && error.kind() != std::io::ErrorKind::NotFound
     {
-        eprintln!("{what} {}: {error}", path.display());
+        tell(format_args!("{what} {}: {error}", path.display()));
     }
 }
 
@@ -248,6 +317,23 @@ mod tests {
         ] {
             assert_eq!(owner_of(name), None, "{name}");
         }
+    }
+
+    #[test]
+    fn an_ignored_signal_is_known_by_its_bit() {
+        let status = "SigBlk:\t0000000000000003\nSigIgn:\t0000000000001001\n";
+        let ignored = ENDINGS.map(|signal| is_ignored(signal, status));
+        assert_eq!(ignored, [false, false, false, true]);
+        assert!(is_ignored(Signal::SIGPIPE, status));
+    }
+
+    #[test]
+    fn a_child_knows_its_parent() {
+        let child = process::Process::spawn("sleep", Command::new("sleep").arg("60")).unwrap();
+        let pid = Pid::from_raw(child.pid().try_into().unwrap());
+        assert!(children().contains(&pid));
+        drop(child);
+        assert!(!children().contains(&pid));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::Result;
 use nicban_protocol::{AttachMode, Reply, Request, Status};
-use nicban_tests::daemon::{HONEST, Site};
+use nicban_tests::daemon::{Daemon, HONEST, Program, Site, Start, program};
 use nicban_tests::net::{Link, Scratch, veth};
 
 use crate::now;
@@ -31,18 +31,13 @@ fn another_program_is_left_alone_and_named() -> Result<()> {
         .set("daemon", "socket", &quoted(&other.path().join("socket")))
         .set("daemon", "state_dir", &quoted(other.path()))
         .set("xdp", "pin_dir", &quoted(other_pins.path()));
-    let mut command = site.host().command(nicban_tests::daemon::program(
-        nicban_tests::daemon::Program::Nicban,
-    )?);
-    let file = other.path().join("nicban.toml");
-    std::fs::write(&file, first.to_toml())?;
-    command.args(["daemon", "--config"]).arg(&file);
-    let first = nicban_tests::daemon::Daemon::spawn(
-        &mut command,
-        &other.path().join("socket"),
-        &other.path().join("log"),
-    )?
-    .ready()?;
+    let start = Start {
+        program: program(Program::Nicban)?,
+        config: first.to_toml(),
+        socket: other.path().join("socket"),
+        environment: Vec::new(),
+    };
+    let first = Daemon::start(site.host(), other.path(), &start)?;
     let shown: serde_json::Value = serde_json::from_str(&nicban_tests::process::run(
         Command::new("bpftool")
             .args(["-j", "prog", "show", "pinned"])

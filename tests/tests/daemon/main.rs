@@ -15,6 +15,7 @@ mod expiry;
 mod failures;
 mod flush;
 mod jails;
+mod linking;
 mod metrics;
 mod modes;
 mod peer;

@@ -59,7 +59,10 @@ fn a_reload_lifts_nothing_and_with_unban_all_of_its_jail() {
 
 #[test]
 fn the_action_taken_out_of_a_jail_lifts_its_bans() {
-    let scene = Scene::new("").unwrap();
+    a_reload_without_the_action_lifts_its_bans(&Scene::new("").unwrap());
+}
+
+pub(crate) fn a_reload_without_the_action_lifts_its_bans(scene: &Scene) {
     scene.ban("sshd", BAD).unwrap();
     scene.ban("web", WORSE).unwrap();
     let jails = scene.jails("", "action =");

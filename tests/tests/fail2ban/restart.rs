@@ -7,7 +7,10 @@ use crate::scene::{BAD, BAD_V6, PATIENCE, Scene, WORSE, now};
 
 #[test]
 fn a_fail2ban_restart_lets_no_packet_through_and_lengthens_nothing() {
-    let scene = Scene::new("").unwrap();
+    bans_outlast_a_restart_and_unban_all_lifts_them(&Scene::new("").unwrap());
+}
+
+pub(crate) fn bans_outlast_a_restart_and_unban_all_lifts_them(scene: &Scene) {
     scene.ban("sshd", BAD).unwrap();
     scene.ban("web", BAD).unwrap();
     scene.ban("web", BAD_V6).unwrap();
@@ -70,7 +73,10 @@ fn a_restored_ban_changes_nothing() {
 
 #[test]
 fn a_jail_restart_lets_no_packet_through() {
-    let scene = Scene::new("").unwrap();
+    bans_outlast_the_restart_of_their_jail(&Scene::new("").unwrap());
+}
+
+pub(crate) fn bans_outlast_the_restart_of_their_jail(scene: &Scene) {
     scene.ban("sshd", BAD).unwrap();
     let before = scene.held(BAD, "sshd").unwrap();
     let fire = scene.under_fire(&[BAD]).unwrap();

@@ -9,8 +9,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use nicban_protocol::{BanRow, Holder, Reply, Request};
+use nicban_tests::daemon::{Daemon, Program, Start, program};
 use nicban_tests::hosts::{
-    Daemon, DaemonConfig, Fail2ban, Fail2banConfig, Flood, Guess, Keys, Session, Sshd, guess,
+    Edition, Fail2ban, Fail2banConfig, Flood, Guess, Keys, Session, Sshd, guess,
 };
 use nicban_tests::net::{Arrivals, Link, Namespace, Scratch, arrives, veth};
 use nicban_tests::{process, wait};
@@ -51,6 +52,7 @@ pub(crate) struct Scene {
     daemon: RefCell<Option<Daemon>>,
     sshd: Option<Sshd>,
     keys: Keys,
+    edition: Edition,
     jails: String,
     outside: Namespace,
     bastion: Namespace,
@@ -61,12 +63,18 @@ pub(crate) struct Scene {
 impl Scene {
     /// The jails `sshd` and `web`, for an hour; `settings` changes them all.
     pub(crate) fn new(settings: &str) -> Result<Self> {
+        Self::with(Edition::under_test(), settings)
+    }
+
+    /// The same with a certain fail2ban.
+    pub(crate) fn with(edition: Edition, settings: &str) -> Result<Self> {
         let folder = Scratch::new("fail2ban")?;
         let mut scene = Self {
             fail2ban: RefCell::default(),
             daemon: RefCell::default(),
             sshd: None,
             keys: Keys::generate(folder.path(), "visitor")?,
+            edition,
             jails: String::new(),
             outside: Namespace::new("outside")?,
             bastion: Namespace::new("bastion")?,
@@ -158,29 +166,30 @@ impl Scene {
             self.path("state").display(),
             self.pins.path().display(),
         );
-        let config = DaemonConfig {
-            program: program("nicban")?,
+        let start = Start {
+            program: program(Program::Nicban)?,
             config,
             socket,
             environment: Vec::new(),
         };
-        let daemon = Daemon::start(&self.bastion, self.folder.path(), &config)?;
+        let daemon = Daemon::start(&self.bastion, self.folder.path(), &start)?;
         self.daemon.replace(Some(daemon));
         Ok(())
     }
 
     /// As a crash or the OOM killer ends it.
     pub(crate) fn kill_daemon(&self) -> Result<()> {
-        let mut daemon = self.daemon.take().context("no daemon runs")?;
+        let daemon = self.daemon.take().context("no daemon runs")?;
         daemon.kill()
     }
 
     pub(crate) fn start_fail2ban(&self) -> Result<()> {
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fail2ban");
         let config = Fail2banConfig {
+            edition: self.edition.clone(),
             shipped: shipped.canonicalize().context("the shipped files")?,
             jail_local: self.jails.clone(),
-            action: program("nicban-action")?,
+            action: program(Program::Action)?,
             socket: self.path("nicban.sock"),
         };
         let fail2ban = Fail2ban::start(&self.bastion, self.folder.path(), &config)?;
@@ -258,7 +267,7 @@ impl Scene {
     }
 
     fn row(&self, address: &str) -> Result<Option<BanRow>> {
-        self.daemon().ban(address.parse()?)
+        self.daemon().ban_of(address.parse()?)
     }
 
     /// Expects that packets of a source arrive.
@@ -437,12 +446,9 @@ impl Scene {
 impl Drop for Scene {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            for log in [
-                self.fail2ban.borrow().as_ref().map(Fail2ban::output),
-                self.daemon.borrow().as_ref().map(Daemon::output),
-            ] {
-                eprintln!("--- {}", log.unwrap_or_default());
-            }
+            // The daemon tells its own.
+            let fail2ban = self.fail2ban.borrow().as_ref().map(Fail2ban::output);
+            eprintln!("--- fail2ban's log ---\n{}", fail2ban.unwrap_or_default());
         }
     }
 }
@@ -476,21 +482,4 @@ impl Fire<'_> {
 pub(crate) fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     i64::try_from(since.map_or(0, |since| since.as_secs())).unwrap_or(0)
-}
-
-/// A program of this workspace, beside the running test.
-fn program(name: &str) -> Result<PathBuf> {
-    let own = std::env::current_exe().context("this program's own path")?;
-    // A test lies in target/PROFILE/deps, the programs in target/PROFILE.
-    let path = own
-        .ancestors()
-        .nth(2)
-        .context("this test lies in no folder")?
-        .join(name);
-    ensure!(
-        path.is_file(),
-        "{} is missing; build it first: cargo build -p nicban -p nicban-fail2ban --bins",
-        path.display()
-    );
-    Ok(path)
 }

@@ -22,10 +22,16 @@ fn fail2bans_own_unban_at_the_end_lifts_the_ban() {
     scene.arrives(BAD_V6).unwrap();
 }
 
+/// A second sentence that is 240 times as long.
+pub(crate) const LONGER: &str =
+    "bantime = 5\nbantime.increment = true\nbantime.multipliers = 1 240";
+
 #[test]
 fn a_repeat_offenders_longer_sentence_reaches_kernel_and_store() {
-    let settings = "bantime = 5\nbantime.increment = true\nbantime.multipliers = 1 240";
-    let scene = Scene::new(settings).unwrap();
+    a_longer_sentence_reaches_kernel_and_store(&Scene::new(LONGER).unwrap());
+}
+
+pub(crate) fn a_longer_sentence_reaches_kernel_and_store(scene: &Scene) {
     // A filter that has just started may take 20 s over its first line, longer than the ban.
     scene.fail_twice("root", WORSE).unwrap();
     scene.until_logged(&format!("Found {WORSE}")).unwrap();

@@ -4,6 +4,7 @@
 #
 #   boot.sh enter FOLDER PROGRAMS SOURCES PREPARE   in the machine's network namespace
 #   boot.sh clean FOLDER                            when the machine is gone
+#   boot.sh sweep FOLDER                            what machines left whose tests were killed
 #
 # FOLDER is empty; the first process's id, as seen from outside, comes to FOLDER/pid.
 # PREPARE is a script that runs in the machine just before systemd does.
@@ -34,6 +35,22 @@ clean() {
 rmdir_groups() {
     mount -t cgroup2 none "$folder/cgroup"
     [ ! -d "$group" ] || find "$group" -depth -type d -exec rmdir {} +
+}
+
+sweep() {
+    exec unshare --mount --propagation private sh "$0" rmdir_dead "$@"
+}
+
+# A group has its folder's name, and that the process id of its owner. Fails while one
+# that was just killed is not empty yet.
+rmdir_dead() {
+    mount -t cgroup2 none "$folder"
+    for left in "$folder"/nicban-nicban-*-machine; do
+        owner=${left#"$folder"/nicban-nicban-}
+        [ -d "$left" ] && [ ! -d "/proc/${owner%%-*}" ] || continue
+        echo 1 >"$left/cgroup.kill"
+        find "$left" -depth -type d -exec rmdir {} +
+    done
 }
 
 root() {
@@ -104,5 +121,5 @@ shift
 case $stage in
     rmdir) rmdir_groups ;;
     root) root - "$@" ;;
-    enter|group|clean) "$stage" "$@" ;;
+    enter|group|clean|sweep|rmdir_dead) "$stage" "$@" ;;
 esac

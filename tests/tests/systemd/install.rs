@@ -1,6 +1,6 @@
 //! From the installation to its end, with the distribution's own fail2ban unit.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use nicban_tests::wait;
 
 use crate::machine::{ENABLE, INSTALL, Machine, PATIENCE};
@@ -76,4 +76,51 @@ fn an_uninstallation_leaves_nothing() -> Result<()> {
     wire.arrives(BAD)?;
     machine.shell(&format!("nicban ban {WORSE} --for 10m"))?;
     wire.blocked(WORSE)
+}
+
+#[test]
+fn a_return_tells_what_still_holds_from_before() -> Result<()> {
+    let machine = Machine::boot(&[INSTALL, ENABLE].concat())?;
+    let wire = machine.wire()?;
+    machine.shell(&format!("nicban ban {BAD} --for 10m"))?;
+    wire.blocked(BAD)?;
+    let upgraded = machine.shell(INSTALL)?;
+    ensure!(
+        upgraded.contains("systemctl restart nicban.service"),
+        "{upgraded}"
+    );
+    for over in ["enable --now", "nicban attach", "nacl resume"] {
+        ensure!(!upgraded.contains(over), "{over} in {upgraded}");
+    }
+    wire.blocked(BAD)?;
+
+    machine.shell("sh /machine/sources/packaging/install.sh --uninstall")?;
+    wire.arrives(BAD)?;
+    let returned = machine.shell(INSTALL)?;
+    ensure!(!returned.contains("restart nicban.service"), "{returned}");
+    let (_, next) = returned.split_once("next:").context("no next step")?;
+    // What it says in brackets is for people.
+    let steps: Vec<&str> = next
+        .lines()
+        .map(|line| line.split('(').next().unwrap_or(line).trim())
+        .filter(|step| step.starts_with("systemctl") || step.starts_with("nicban"))
+        .collect();
+    ensure!(
+        steps
+            == [
+                "systemctl enable --now nicban.socket nicban.service",
+                "nicban attach --confirm 60s",
+                "nicban nacl resume",
+            ],
+        "{steps:?}"
+    );
+    machine.shell(steps[0])?;
+    wire.arrives(BAD)?;
+    // It asks whoever sits at the terminal.
+    machine.shell(&format!(
+        "echo yes | script -q -E never -ec '{}' /dev/null",
+        steps[1]
+    ))?;
+    machine.shell(steps[2])?;
+    wire.blocked(BAD)
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Once;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -26,6 +27,9 @@ pub(crate) const ENABLE: &str = "\
     systemctl enable nicban.socket nicban.service\n\
     rm /var/lib/nicban/detached\n";
 
+/// Whether what dead tests have left is gone.
+static SWEPT: Once = Once::new();
+
 /// A machine. Its network is the host of a [`Site`].
 pub(crate) struct Machine {
     init: Pid,
@@ -42,6 +46,7 @@ impl Machine {
     pub(crate) fn boot(prepare: &str) -> Result<Self> {
         let site = Site::new()?;
         let folder = Scratch::new("machine")?;
+        SWEPT.call_once(|| report(sweep(folder.path())));
         let script = folder.path().join("prepare");
         fs::write(&script, prepare).context("write what runs before systemd")?;
         let nicban = program(Program::Nicban)?;
@@ -195,24 +200,32 @@ impl Drop for Machine {
         {
             eprintln!("kill the machine's first process: {error}");
         }
-        let cleaned = self
+        let ended = self
             .outer
             .wait(PATIENCE)
-            .map_err(|error| error.context("wait for the machine's end"))
-            .and_then(|_| {
-                let mut clean = Command::new("sh");
-                clean
-                    .arg(boot_script())
-                    .arg("clean")
-                    .arg(self.folder.path());
-                wait::until("the machine's control groups are empty", PATIENCE, || {
-                    let ran = Ran::to_end(&mut clean)?;
-                    Ok((ran.code == 0).then_some(()))
-                })
-            });
-        if let Err(error) = cleaned {
-            eprintln!("{error:#}");
-        }
+            .map_err(|error| error.context("wait for the machine's end"));
+        report(ended.and_then(|_| remove_groups("clean", self.folder.path())));
+    }
+}
+
+/// Removes the control groups of machines whose tests are dead: killed, or ended by a
+/// signal, which leaves no time for it. `folder` is empty.
+pub(crate) fn sweep(folder: &Path) -> Result<()> {
+    remove_groups("sweep", folder)
+}
+
+/// A stage of the script that has to wait until no process is left in the groups.
+fn remove_groups(stage: &str, folder: &Path) -> Result<()> {
+    let mut command = Command::new("sh");
+    command.arg(boot_script()).arg(stage).arg(folder);
+    wait::until("the machines' control groups are empty", PATIENCE, || {
+        Ok((Ran::to_end(&mut command)?.code == 0).then_some(()))
+    })
+}
+
+fn report(result: Result<()>) {
+    if let Err(error) = result {
+        eprintln!("{error:#}");
     }
 }
 

@@ -9,6 +9,7 @@ mod broken;
 mod cloud;
 mod install;
 mod journal;
+mod leftovers;
 mod machine;
 #[cfg(feature = "aws")]
 mod readme;

@@ -27,6 +27,16 @@ impl<const MIN: u32, const MAX: u32> Bounded<MIN, MAX> {
         self.0
     }
 
+    /// The number, where all that are in range fit a byte.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "it is at most MAX, which fits"
+    )]
+    pub const fn byte(self) -> u8 {
+        const { assert!(MAX <= u8::MAX as u32) };
+        self.0 as u8
+    }
+
     /// A value of the configuration file.
     pub(super) fn parse(value: &toml::de::DeValue<'_>) -> Result<Self, String> {
         super::values::integer(MIN..=MAX)(value).map(Self)

@@ -10,7 +10,7 @@ use super::reader::Section;
 use super::{Bounded, Rank, values};
 use crate::nacl::acl::{DEFAULT_QUOTA, Direction, HIGHEST_QUOTA, RULE_NUMBERS};
 use crate::nacl::market::MarketConfig;
-use crate::nacl::plan::PlanConfig;
+use crate::nacl::plan::{PlanConfig, SharingConfig};
 
 /// Entries that AWS allows for each direction and family of a NACL.
 pub type Quota = Bounded<1, HIGHEST_QUOTA>;
@@ -39,6 +39,13 @@ pub struct Nacl {
     /// Incumbents of each NACL and family that may be on probation at once for
     /// the sake of a lesser challenger: 0 to 40.
     pub trials: u32,
+    /// Banned neighbours that send, from which on they share a slot: 2 to 128; 0:
+    /// never.
+    pub share_slot: u32,
+    /// The shortest prefix of a shared slot, in bits: 16 to 31 for IPv4.
+    pub widest_ipv4: Bounded<16, 31>,
+    /// The same for IPv6: 32 to 63.
+    pub widest_ipv6: Bounded<32, 63>,
     /// A challenger's rate must be so many times the incumbent's: 1 to 100.
     pub margin: f64,
     /// How long until the rate of an incumbent, which no one can measure, counts
@@ -73,6 +80,9 @@ impl Default for Nacl {
             longest_term: Duration::from_hours(1),
             probation: Duration::from_secs(30),
             trials: 2,
+            share_slot: 8,
+            widest_ipv4: Bounded::of::<24>(),
+            widest_ipv6: Bounded::of::<56>(),
             margin: 1.5,
             blind_half_life: Duration::from_mins(30),
             min_rate: 0.5,
@@ -188,6 +198,11 @@ impl Nacl {
                 floor: self.min_rate,
                 trials: self.trials as usize,
             },
+            sharing: SharingConfig {
+                members: self.share_slot as usize,
+                widest_v4: self.widest_ipv4.byte(),
+                widest_v6: self.widest_ipv6.byte(),
+            },
             ..PlanConfig::default()
         }
     }
@@ -235,6 +250,9 @@ impl Nacl {
                 values::duration(second..=7 * day),
             ),
             trials: section.get("trials", default.trials, values::integer(0..=40)),
+            share_slot: section.get("share_slot", default.share_slot, share_slot),
+            widest_ipv4: section.get("widest_ipv4", default.widest_ipv4, Bounded::parse),
+            widest_ipv6: section.get("widest_ipv6", default.widest_ipv6, Bounded::parse),
             margin: section.get("margin", default.margin, values::number(1.0..=100.0)),
             blind_half_life: section.get(
                 "blind_half_life",
@@ -306,6 +324,13 @@ impl Nacl {
             ("observe_at_most", self.observe_at_most),
         );
     }
+}
+
+fn share_slot(value: &toml::de::DeValue<'_>) -> Result<u32, String> {
+    values::integer(0..=128)(value)
+        .ok()
+        .filter(|members| *members != 1)
+        .ok_or_else(|| "a whole number from 2 to 128, or 0: never".to_owned())
 }
 
 fn directions(value: &toml::de::DeValue<'_>) -> Result<Vec<Direction>, String> {

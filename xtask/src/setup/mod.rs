@@ -6,6 +6,7 @@
 //! in place there is nothing to do.
 
 mod apt;
+mod fail2ban;
 mod linker;
 mod moto;
 mod need;
@@ -68,6 +69,7 @@ fn carry_out(step: &Step) -> Result<()> {
             linker::install(llvm.context("a step before this one provides the toolchain")?)
         }
         Step::Moto => moto::install(),
+        Step::Fail2ban => fail2ban::unpack(),
         Step::BpfFs => need::root("it has to mount a file system").and_then(|()| {
             process::run(Command::new("mount").args(["-t", "bpf", "bpf", plan::BPFFS]))
         }),

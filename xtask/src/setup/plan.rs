@@ -4,7 +4,7 @@ use std::{env, fmt, path::Path};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{linker, moto, need};
+use super::{fail2ban, linker, moto, need};
 use crate::{process, toolchain};
 
 /// Where BPF objects are pinned.
@@ -35,6 +35,8 @@ pub(crate) enum Step {
     Linker { llvm: Option<u32> },
     /// The EC2 double that tests compare nicban's own with.
     Moto,
+    /// A newer fail2ban than the machine's own, which tests run as well.
+    Fail2ban,
     /// The file system that holds pinned BPF objects.
     BpfFs,
 }
@@ -59,6 +61,11 @@ impl fmt::Display for Step {
                 linker::VERSION
             ),
             Self::Moto => write!(out, "moto {} from PyPI", moto::VERSION),
+            Self::Fail2ban => write!(
+                out,
+                "fail2ban {} of Debian 13, unpacked for the tests and not installed",
+                fail2ban::SERIES
+            ),
             Self::BpfFs => write!(out, "the bpf file system, mounted on {BPFFS}"),
         }
     }
@@ -70,7 +77,6 @@ const PROGRAMS: &[(&str, &str, Scope)] = &[
     ("pkg-config", "pkg-config", Scope::Build),
     ("ip", "iproute2", Scope::Demo),
     ("nft", "nftables", Scope::Demo),
-    ("iptables", "iptables", Scope::Demo),
     ("bpftool", "bpftool", Scope::Demo),
     ("fail2ban-server", "fail2ban", Scope::Demo),
     ("sshd", "openssh-server", Scope::Demo),
@@ -136,6 +142,9 @@ pub(crate) fn missing(scope: Scope) -> Result<Vec<Step>> {
             packages.push("python3-venv");
         }
         steps.push(Step::Moto);
+    }
+    if scope >= Scope::Test && !fail2ban::present() {
+        steps.push(Step::Fail2ban);
     }
     if scope >= Scope::Demo && !need::mounted("bpf", BPFFS)? {
         steps.push(Step::BpfFs);
