@@ -180,6 +180,8 @@ fn daemon_start(topology: &Topology, options: &Options) -> Result<daemon::Start>
          first_term = \"20s\"\n\
          longest_term = \"5m\"\n\
          probation = \"5s\"\n\
+         # Each attacker for itself, so that one sees who is where.\n\
+         share_slot = 0\n\
          observe_every = \"5s\"\n\
          calls_burst = 50\n\
          calls_per_second = 5.0\n\

@@ -11,8 +11,8 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context as _, Result, bail, ensure};
 use ipnet::IpNet;
 use nicban_protocol::{Ban, NaclState, Outcome, Reply, Request};
-use nicban_tests::daemon::{Program, program};
-use nicban_tests::hosts::{Boundary, Cloud, CloudConfig, Daemon, DaemonConfig, Flood};
+use nicban_tests::daemon::{Daemon, Program, Start, program};
+use nicban_tests::hosts::{Boundary, Cloud, CloudConfig, Flood};
 use nicban_tests::net::{Arrivals, Link, Namespace, Scratch, veth};
 use nicban_tests::standin::control::Control;
 use nicban_tests::standin::ec2::Calls;
@@ -141,7 +141,7 @@ impl Scene {
     /// What was stopped of a source so far.
     pub(crate) fn stopped(&self, from: IpAddr) -> Result<Stopped> {
         let at_boundary = self.boundary.denied()?;
-        let ban = self.daemon.ban(from)?;
+        let ban = self.daemon.ban_of(from)?;
         Ok(Stopped {
             at_boundary: at_boundary.get(&IpNet::from(from)).copied().unwrap_or(0),
             by_xdp: ban.map_or(0, |ban| ban.dropped.packets),
@@ -182,7 +182,7 @@ impl Scene {
     /// Waits for something; in vain, it tells what the daemon said.
     pub(crate) fn wait<T>(&self, what: &str, look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
         wait::until(what, LIMIT, look)
-            .with_context(|| format!("the daemon said:\n{}", self.daemon.output()))
+            .with_context(|| format!("the daemon said:\n{}", self.daemon.log()))
     }
 }
 
@@ -216,7 +216,7 @@ fn connect(
     Ok(())
 }
 
-fn config(folder: &Scratch, pins: &Scratch) -> Result<DaemonConfig> {
+fn config(folder: &Scratch, pins: &Scratch) -> Result<Start> {
     let socket = folder.path().join("nicban.sock");
     let config = format!(
         "[daemon]\n\
@@ -251,7 +251,7 @@ fn config(folder: &Scratch, pins: &Scratch) -> Result<DaemonConfig> {
         folder.path().join("state").display(),
         pins.path().display(),
     );
-    Ok(DaemonConfig {
+    Ok(Start {
         program: program(Program::Nicban)?,
         config,
         socket,
