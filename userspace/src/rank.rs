@@ -62,7 +62,7 @@ impl Default for RankConfig {
     fn default() -> Self {
         Self {
             half_life: Duration::from_mins(1),
-            warm_up: Duration::from_secs(10),
+            warm_up: Duration::from_secs(5),
             floor: 0.001,
         }
     }
@@ -354,7 +354,7 @@ mod tests {
         let mut ranking = ranking();
         ranking.observe(at(1), [(net(1), count(1_000))]);
         let rate = ranking.rate(&net(1));
-        assert!((95.0..110.0).contains(&rate), "{rate}");
+        assert!((195.0..210.0).contains(&rate), "{rate}");
     }
 
     #[test]

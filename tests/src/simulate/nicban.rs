@@ -12,8 +12,7 @@ use anyhow::{Context as _, Result};
 use futures_util::FutureExt as _;
 use ipnet::IpNet;
 use nicban::config::{Nacl, Rank};
-use nicban::nacl::acl::Position;
-use nicban::nacl::acl::Rule;
+use nicban::nacl::acl::{Family, Position, Rule};
 use nicban::nacl::budget::Allowance;
 use nicban::nacl::cadence::{Cadence, LOOK, Rhythm};
 use nicban::nacl::caller::{Caller, Pace};
@@ -170,9 +169,10 @@ impl<'t> Host<'t> {
 struct Bans(BTreeMap<IpNet, Ban>);
 
 impl Register for Bans {
-    fn all(&self) -> impl Iterator<Item = Repeated> {
+    fn all(&self, family: Family) -> impl Iterator<Item = Repeated> {
         let bans = self.0.iter();
-        bans.map(|(network, ban)| (ban.count, moment(ban.from), *network))
+        bans.filter(move |(network, _)| Family::of(network) == family)
+            .map(|(network, ban)| (ban.count, moment(ban.from), *network))
     }
 
     fn sentence(&self, network: &IpNet) -> Option<Sentence> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::change::{Hold, Until};
 use super::entry::Entry;
 use super::state::Bans;
+use crate::nacl::acl::Family;
 use crate::target::Target;
 
 /// A ban in force.
@@ -70,6 +71,19 @@ impl Bans {
     /// The ban on this target and those on the networks around it, narrowest first.
     pub fn around(&self, target: Target) -> impl Iterator<Item = Ban<'_>> {
         target.around().filter_map(|target| self.get(&target))
+    }
+
+    /// All bans of a family, found in time linear in those.
+    pub fn of(&self, family: Family) -> impl Iterator<Item = Ban<'_>> {
+        let is_of = move |target: &Target| Family::of(&target.network()) == family;
+        let (v4, v6) = match family {
+            Family::V4 => (Some(self.entries.iter()), None),
+            Family::V6 => (None, Some(self.entries.iter().rev())),
+        };
+        // IPv4 stands before IPv6.
+        let v4 = v4.into_iter().flatten().take_while(move |it| is_of(it.0));
+        let v6 = v6.into_iter().flatten().take_while(move |it| is_of(it.0));
+        v4.chain(v6).map(|(target, entry)| self.ban(*target, entry))
     }
 
     /// The bans on this target and on those within it, in the order of their targets.

@@ -70,22 +70,23 @@ const DEFAULT_BURST: NonZeroU32 = NonZeroU32::new(20).unwrap();
 
 impl Default for Nacl {
     fn default() -> Self {
+        let market = MarketConfig::default();
         Self {
             enabled: NaclEnabled::Auto,
             directions: vec![Direction::Ingress],
             quota: Quota::of::<DEFAULT_QUOTA>(),
             rule_numbers: RuleNumbers { first: 1, last: 99 },
-            min_term: Duration::from_mins(1),
-            first_term: Duration::from_mins(5),
-            longest_term: Duration::from_hours(1),
-            probation: Duration::from_secs(30),
-            trials: 2,
+            min_term: market.minimum_term,
+            first_term: market.first_term,
+            longest_term: market.longest_term,
+            probation: market.probation,
+            trials: 4,
             share_slot: 8,
             widest_ipv4: Bounded::of::<24>(),
             widest_ipv6: Bounded::of::<56>(),
-            margin: 1.5,
-            blind_half_life: Duration::from_mins(30),
-            min_rate: 0.5,
+            margin: market.margin,
+            blind_half_life: market.blind_half_life,
+            min_rate: market.floor,
             observe_every: Duration::from_mins(1),
             observe_at_most: Duration::from_mins(15),
             calls_burst: DEFAULT_BURST,

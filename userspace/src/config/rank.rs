@@ -22,7 +22,7 @@ impl Default for Rank {
     fn default() -> Self {
         Self {
             half_life: Duration::from_mins(1),
-            warm_up: Duration::from_secs(10),
+            warm_up: Duration::from_secs(5),
             tick: Duration::from_secs(1),
         }
     }

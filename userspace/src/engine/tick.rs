@@ -10,7 +10,10 @@ use super::{Engine, Market, batch::Batch, words};
 use crate::{
     bans::{Ban, Bans, KernelChange},
     clock::Now,
-    nacl::roster::{Incumbents, Register, Repeated, Sentence},
+    nacl::{
+        acl::Family,
+        roster::{Incumbents, Register, Repeated, Sentence},
+    },
     target::Target,
     xdp::XdpError,
 };
@@ -144,8 +147,8 @@ impl Engine {
 }
 
 impl Register for Bans {
-    fn all(&self) -> impl Iterator<Item = Repeated> {
-        self.iter()
+    fn all(&self, family: Family) -> impl Iterator<Item = Repeated> {
+        self.of(family)
             .map(|ban| (ban.offences(), ban.since(), ban.target.network()))
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// How often what is believed to stand there is planned upon, without asking EC2.
-pub const LOOK: Duration = Duration::from_secs(2);
+pub const LOOK: Duration = Duration::from_secs(1);
 
 /// Between which bounds observations follow each other.
 #[derive(Debug, Clone, Copy)]
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     const RHYTHM: Rhythm = Rhythm {
-        every: Duration::from_secs(60),
+        every: Duration::from_mins(1),
         at_most: Duration::from_mins(15),
     };
 

@@ -155,9 +155,8 @@ impl Former {
     pub fn is_on_probation(&self, rate: f64, now: i64, config: &MarketConfig) -> bool {
         let out = elapsed(self.since, now);
         match self.left {
-            Left::Outright => out < config.probation,
             Left::OnTrial { .. } if rate <= 0.0 => out < config.probation / 3,
-            Left::OnTrial { .. } => out < config.probation,
+            Left::OnTrial { .. } | Left::Outright => out < config.probation,
             Left::BanEnded => false,
         }
     }

@@ -8,7 +8,7 @@ use nicban_protocol::{Mode, NaclEntry, NaclStep};
 use thiserror::Error;
 
 use super::{
-    acl::{Acl, Direction, Family, Position, Rule},
+    acl::{Acl, Direction, FAMILIES, Family, Position, Rule},
     api::AclApi,
     apply::{Outcome, Report, apply, strike_out},
     believed::Believed,
@@ -39,6 +39,8 @@ pub struct Reconciler<A, C, L> {
     /// Why each entry holds its slot, by NACL and network.
     reasons: BTreeMap<(String, IpNet), String>,
     promotions: u64,
+    /// Families of which the last plan left a slot free.
+    vacant: BTreeSet<Family>,
     /// The quota that EC2 has shown to be lower than configured.
     learnt_quota: Option<u32>,
 }
@@ -102,6 +104,7 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
             believed: Believed::default(),
             reasons: BTreeMap::new(),
             promotions: 0,
+            vacant: BTreeSet::from(FAMILIES),
             learnt_quota: None,
         }
     }
@@ -113,6 +116,7 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
         Ok(Incumbents {
             seated: self.seated(),
             recorded: ledger.iter().map(|entry| entry.rule.network).collect(),
+            vacant: self.vacant.clone(),
         })
     }
 
@@ -172,6 +176,7 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
         let report = apply(&mut self.caller, &mut self.ledger, &plan.steps).await;
         self.believe(&plan, &report);
         self.market = MarketState::default();
+        self.vacant = BTreeSet::from(FAMILIES);
         self.observe().await?;
         Ok((plan.steps.len(), report))
     }
@@ -257,6 +262,8 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
 
     fn remember(&mut self, plan: &Plan, report: &Report) {
         self.market = plan.market.clone();
+        let vacant = plan.slots.iter().filter(|slots| slots.held < slots.total);
+        self.vacant = vacant.map(|slots| slots.family).collect();
         self.believe(plan, report);
         for (step, outcome) in plan.steps.iter().zip(&report.outcomes) {
             match (outcome, &step.change) {

@@ -1,7 +1,7 @@
 //! Who competes for the slots: the few bans, of maybe a million, that are worth one.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeSet, BinaryHeap};
 
 use ipnet::IpNet;
 
@@ -28,8 +28,8 @@ pub type Repeated = (u32, i64, IpNet);
 
 /// The bans in force.
 pub trait Register {
-    /// All that there are.
-    fn all(&self) -> impl Iterator<Item = Repeated>;
+    /// All that there are of a family.
+    fn all(&self, family: Family) -> impl Iterator<Item = Repeated>;
 
     /// One of them.
     fn sentence(&self, network: &IpNet) -> Option<Sentence>;
@@ -39,13 +39,26 @@ pub trait Register {
 }
 
 /// Who holds slots, as far as the planner knows.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Incumbents {
     /// Those that the last plan seated.
     pub seated: BTreeSet<IpNet>,
     /// Those that the ledger names. After a restart it knows all of them; later it
     /// keeps one that has left until EC2 has shown that it is gone.
     pub recorded: BTreeSet<IpNet>,
+    /// The families of which the last plan left a slot free, or which none has
+    /// looked at yet. A free slot is any ban's, a contested one goes by rate alone.
+    pub vacant: BTreeSet<Family>,
+}
+
+impl Default for Incumbents {
+    fn default() -> Self {
+        Self {
+            seated: BTreeSet::new(),
+            recorded: BTreeSet::new(),
+            vacant: BTreeSet::from(FAMILIES),
+        }
+    }
 }
 
 /// The one that draws up the list of candidates.
@@ -56,8 +69,11 @@ pub struct Roster {
 
 impl Roster {
     /// The incumbents that are still banned, who is banned in a slot that several
-    /// share, and of each family the loudest and the most repeated; among equals the
-    /// latest.
+    /// share, and of each family the loudest and, where a slot is free, the most
+    /// repeated; among equals the latest.
+    ///
+    /// Looking for the most repeated takes time linear in the bans, all else in the
+    /// offenders that send.
     ///
     /// Who is no longer seated is measured anew: what the NACL kept away from the
     /// counters was no silence.
@@ -67,7 +83,11 @@ impl Roster {
         ranking: &mut Ranking,
         bans: &impl Register,
     ) -> Vec<Candidate> {
-        let Incumbents { seated, recorded } = incumbents;
+        let Incumbents {
+            seated,
+            recorded,
+            vacant,
+        } = incumbents;
         for network in self.seated.difference(&seated) {
             ranking.restart_within(network);
         }
@@ -87,7 +107,9 @@ impl Roster {
                 ranking.loudest_where(CANDIDATES, |network| Family::of(network) == family);
             networks.extend(loudest.iter().map(|offender| offender.network));
         }
-        networks.extend(most_repeated(bans.all()));
+        for family in vacant {
+            networks.extend(most_repeated(bans.all(family)));
+        }
         networks
             .into_iter()
             .filter_map(|network| {
@@ -105,21 +127,19 @@ impl Roster {
 }
 
 fn most_repeated(bans: impl Iterator<Item = Repeated>) -> impl Iterator<Item = IpNet> {
-    let mut best: BTreeMap<Family, BinaryHeap<Reverse<Repeated>>> = BTreeMap::new();
+    let mut best: BinaryHeap<Reverse<Repeated>> = BinaryHeap::new();
     for ban in bans {
-        let heap = best.entry(Family::of(&ban.2)).or_default();
-        heap.push(Reverse(ban));
-        if heap.len() > CANDIDATES {
-            heap.pop();
+        best.push(Reverse(ban));
+        if best.len() > CANDIDATES {
+            best.pop();
         }
     }
-    best.into_values()
-        .flatten()
-        .map(|Reverse((_, _, network))| network)
+    best.into_iter().map(|Reverse((_, _, network))| network)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::time::Duration;
 
     use super::*;
@@ -136,8 +156,10 @@ mod tests {
     }
 
     impl Register for Book {
-        fn all(&self) -> impl Iterator<Item = Repeated> {
-            self.0.iter().map(|(network, count)| (*count, 0, *network))
+        fn all(&self, family: Family) -> impl Iterator<Item = Repeated> {
+            let bans = self.0.iter();
+            bans.filter(move |(network, _)| Family::of(network) == family)
+                .map(|(network, count)| (*count, 0, *network))
         }
 
         fn sentence(&self, network: &IpNet) -> Option<Sentence> {
@@ -198,12 +220,24 @@ mod tests {
         let bans = (0..199).map(|host| (v4(host), u32::try_from(host).unwrap()));
         let incumbents = Incumbents {
             seated: BTreeSet::from([v4(199)]),
-            recorded: BTreeSet::new(),
+            ..Incumbents::default()
         };
         let candidates =
             Roster::default().candidates(incumbents, &mut ranking(vec![]), &Book(bans.collect()));
         let expected: BTreeSet<IpNet> = (199 - CANDIDATES..199).map(v4).collect();
         assert_eq!(networks(&candidates), expected);
+    }
+
+    #[test]
+    fn the_most_repeated_are_looked_for_where_a_slot_is_free_only() {
+        let v6: IpNet = "2001:db8::/64".parse().unwrap();
+        let bans = Book::once([v4(1), v6]);
+        let incumbents = Incumbents {
+            vacant: BTreeSet::from([Family::V6]),
+            ..Incumbents::default()
+        };
+        let candidates = Roster::default().candidates(incumbents, &mut ranking(vec![]), &bans);
+        assert_eq!(networks(&candidates), BTreeSet::from([v6]));
     }
 
     #[test]
@@ -213,7 +247,7 @@ mod tests {
         let bans = (0..400).map(|host| (v4(host), u32::try_from(host).unwrap()));
         let incumbents = Incumbents {
             seated: BTreeSet::from([shared]),
-            recorded: BTreeSet::new(),
+            ..Incumbents::default()
         };
         let candidates =
             Roster::default().candidates(incumbents, &mut ranking(vec![]), &Book(bans.collect()));
@@ -231,6 +265,7 @@ mod tests {
                 seated: incumbents.iter().copied().map(v4).collect(),
                 // The ledger keeps the record until EC2 shows the change.
                 recorded: BTreeSet::from([v4(1), v4(2)]),
+                vacant: BTreeSet::new(),
             };
             roster.candidates(incumbents, ranking, &Book::once([v4(1), v4(2)]))
         };

@@ -40,14 +40,14 @@ pub struct MarketConfig {
 impl Default for MarketConfig {
     fn default() -> Self {
         Self {
-            minimum_term: Duration::from_mins(1),
-            first_term: Duration::from_mins(5),
-            longest_term: Duration::from_hours(1),
-            probation: Duration::from_secs(30),
+            minimum_term: Duration::from_secs(15),
+            first_term: Duration::from_mins(1),
+            longest_term: Duration::from_hours(2),
+            probation: Duration::from_secs(20),
             blind_half_life: Duration::from_mins(30),
-            margin: 1.5,
+            margin: 1.25,
             floor: 0.5,
-            trials: 2,
+            trials: 4,
         }
     }
 }
@@ -145,8 +145,8 @@ mod tests {
     #[test]
     fn a_lead_needs_the_factor_and_the_floor() {
         let config = MarketConfig::default();
-        assert!(config.beats(150.0, 100.0));
-        assert!(!config.beats(149.0, 100.0));
+        assert!(config.beats(125.0, 100.0));
+        assert!(!config.beats(124.0, 100.0));
         assert!(config.beats(0.5, 0.0));
         assert!(!config.beats(0.4, 0.0));
         assert!(!config.beats(0.15, 0.1), "the factor alone is not enough");

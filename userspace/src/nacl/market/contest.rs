@@ -175,20 +175,24 @@ impl Contest<'_> {
         }
     }
 
-    /// Gives those on trial that are seen to send their slots back, and counts the
-    /// trials that go on.
+    /// Gives those on trial that are seen to send their slots back, forgets those that
+    /// were silent, and counts the trials that go on.
     fn judge(
         &mut self,
         candidates: &BTreeMap<IpNet, Candidate>,
         newcomer: impl Fn(&IpNet) -> bool,
     ) {
         let mut returning = Vec::new();
+        let mut silent = Vec::new();
         for (network, former) in &self.market.former {
             let Left::OnTrial { guest } = former.left else {
                 continue;
             };
             let rate = self.measured.get(network).copied().unwrap_or(0.0);
             if !former.is_on_probation(rate, self.now, self.config) {
+                if rate < self.config.floor {
+                    silent.push(*network);
+                }
                 continue;
             }
             let guest_rate = self
@@ -206,6 +210,9 @@ impl Contest<'_> {
                 }
                 _ => self.trials = self.trials.saturating_sub(1),
             }
+        }
+        for network in silent {
+            self.market.former.remove(&network);
         }
         for (guest, candidate, wins) in returning {
             self.demote(&guest, Left::Outright);

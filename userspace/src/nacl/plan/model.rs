@@ -1,13 +1,14 @@
 //! A model of AWS and of the executor, to try plans on.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use ipnet::IpNet;
 
 use super::{Change, Input, Plan, PlanConfig, Step, plan};
 use crate::nacl::acl::{Acl, Direction, Entry, Family, Position, Rule, RuleAction};
 use crate::nacl::ledger::LedgerEntry;
-use crate::nacl::market::{Candidate, MarketState};
+use crate::nacl::market::{Candidate, MarketConfig, MarketState};
 
 /// What becomes of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +39,18 @@ impl World {
     /// A subnet as AWS makes it: allows at 100 and 101, nothing else. Neighbours share
     /// no slot.
     pub(super) fn new() -> Self {
-        let mut config = PlanConfig::default();
+        let mut config = PlanConfig {
+            market: MarketConfig {
+                minimum_term: Duration::from_mins(1),
+                first_term: Duration::from_mins(5),
+                longest_term: Duration::from_hours(1),
+                probation: Duration::from_secs(30),
+                margin: 1.5,
+                trials: 2,
+                ..MarketConfig::default()
+            },
+            ..PlanConfig::default()
+        };
         config.sharing.members = 0;
         let acl = Acl {
             id: "acl-1".to_owned(),

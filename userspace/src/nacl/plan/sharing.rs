@@ -148,18 +148,18 @@ fn is_covered(network: &IpNet, candidates: &BTreeMap<IpNet, Candidate>) -> bool 
 
 /// Finds the narrowest networks around enough of these members, all of one network.
 fn gather(members: &[IpNet], allowed: &[IpNet], least: usize, found: &mut impl FnMut(IpNet)) {
-    let (Some(first), Some(last)) = (members.first(), members.last()) else {
+    let (Some(lowest), Some(highest)) = (members.first(), members.last()) else {
         return;
     };
     if members.len() < least {
         return;
     }
-    let around = around(first, last);
+    let around = around(lowest, highest);
     if overlap(allowed, &around).is_none() {
         found(around);
         return;
     }
-    let half = cut(last, around.prefix_len() + 1);
+    let half = cut(highest, around.prefix_len() + 1);
     let at = members.partition_point(|member| !half.contains(member));
     let (lower, upper) = members.split_at(at);
     // With one half empty there is nothing narrower that holds the members.

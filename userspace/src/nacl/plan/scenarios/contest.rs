@@ -244,3 +244,22 @@ fn after_a_restart_nobody_is_beaten_on_a_rate_that_is_not_known() {
         }
     ));
 }
+
+#[test]
+fn one_that_was_silent_on_trial_begins_anew_when_it_comes_back() {
+    let mut world = full();
+    let config = world.config.market.clone();
+    let network: IpNet = host(18).parse().unwrap();
+    world.ban(&host(99), 20.0, 1);
+    pass(&mut world, 300);
+    world.reconcile();
+    pass(&mut world, 60);
+    world.reconcile();
+    world.ban(&host(18), 500.0, 1);
+    pass(&mut world, 60);
+    world.reconcile();
+    assert_eq!(
+        world.market.acls["acl-1"].incumbents[&network].term,
+        config.first_term
+    );
+}
