@@ -34,6 +34,12 @@ pub(super) struct Ban {
     pub(super) count: u32,
 }
 
+impl Ban {
+    pub(super) fn covers(&self, second: u32) -> bool {
+        (self.from..self.until).contains(&second)
+    }
+}
+
 /// A source, or what is banned with it.
 #[derive(Debug, Clone)]
 pub(super) struct Source {
