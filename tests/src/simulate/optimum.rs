@@ -21,7 +21,7 @@ pub(super) fn run(trace: &Trace) -> Tally {
         for (family, holders) in FAMILIES.into_iter().zip(&mut holders) {
             let banned = |source: &u32| {
                 let mut bans = trace.sources[*source as usize].bans.iter();
-                bans.any(|ban| (ban.from..ban.until).contains(&second))
+                bans.any(|ban| ban.covers(second))
             };
             let before = holders.len();
             holders.retain(banned);

@@ -17,7 +17,7 @@ pub struct Options {
     /// Simulate an hour and a half instead of six hours
     #[arg(long)]
     pub quick: bool,
-    /// The seed of every trace
+    /// The seed of every trace; recorded ones have none, and are the same with each
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// Only this trace; may be given several times
@@ -26,7 +26,8 @@ pub struct Options {
     /// Where `simulate.json` and `simulate.svg` go
     #[arg(long, value_name = "FOLDER", default_value = "target")]
     pub out: PathBuf,
-    /// Fail where the goal is missed, and not only where a figure got worse
+    /// Fail where a half of the goal is missed that could be met, and not only
+    /// where a figure got worse
     #[arg(long)]
     pub strict: bool,
     /// Nicban's settings, as a configuration file; without it the defaults
@@ -35,7 +36,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// Seconds to simulate.
+    /// Seconds to simulate; a recorded trace may be over before.
     pub(super) const fn length(&self) -> u32 {
         if self.quick { QUICK } else { WHOLE }
     }

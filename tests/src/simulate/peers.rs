@@ -92,6 +92,59 @@ impl Policy for LeastRecent {
     }
 }
 
+/// The clairvoyant as late as EC2 makes it: it knows each source's true rate in the
+/// second in which it acts, but its calls work no sooner than anyone's. Of equals
+/// those stay that hold a slot, and so do those that send nothing until someone
+/// else wants theirs. What it misses is the price of reacting through EC2 at all.
+#[derive(Debug, Default)]
+pub(super) struct LateOptimum {
+    /// What each source sends in the second that begins, in packets/s.
+    rates: BTreeMap<u32, f32>,
+    holders: BTreeSet<u32>,
+}
+
+impl Policy for LateOptimum {
+    fn watch(&mut self, second: u32, trace: &Trace) {
+        let next = trace.seconds.get(second as usize + 1);
+        self.rates = next
+            .into_iter()
+            .flatten()
+            .map(|it| (it.source, it.rate))
+            .collect();
+    }
+
+    fn forget(&mut self, source: u32, _trace: &Trace) {
+        self.holders.remove(&source);
+    }
+
+    fn choose(&mut self, family: Family, _bans: &BTreeSet<(u32, u32)>, trace: &Trace) -> Vec<u32> {
+        let ours = |source: &u32| trace.sources[*source as usize].family() == family;
+        let idle = self
+            .holders
+            .iter()
+            .filter(|source| !self.rates.contains_key(source));
+        let rates = self.rates.iter().map(|(source, rate)| (*source, *rate));
+        let mut wanted: Vec<(u32, f32)> = rates
+            .chain(idle.map(|source| (*source, 0.0)))
+            .filter(|(source, _)| ours(source))
+            .collect();
+        wanted.sort_by(|(a, a_rate), (b, b_rate)| {
+            let stays = |source| self.holders.contains(source);
+            b_rate
+                .total_cmp(a_rate)
+                .then_with(|| stays(b).cmp(&stays(a)))
+        });
+        let wanted: Vec<u32> = wanted
+            .into_iter()
+            .map(|(source, _)| source)
+            .take(SLOTS)
+            .collect();
+        self.holders.retain(|source| !ours(source));
+        self.holders.extend(&wanted);
+        wanted
+    }
+}
+
 /// The highest rates of this second, by nicban's own ranking, but with counters
 /// that see what the slots stop, which no host can have; and without hysteresis.
 #[derive(Debug)]
@@ -143,5 +196,40 @@ impl Policy for LoudestNow {
             .iter()
             .filter_map(|offender| self.sources.get(&offender.network).copied())
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulate::optimum;
+    use crate::simulate::trace::{Draft, Phase};
+
+    #[test]
+    fn the_late_optimum_misses_what_is_sent_until_its_calls_work_and_no_more() {
+        let mut draft = Draft::default();
+        let (slots, late) = (u32::try_from(SLOTS).unwrap(), 3.0);
+        for host in 0..2 * slots {
+            // Those that come second are louder, and put the first out.
+            let second = host / slots;
+            let phase = Phase {
+                from: 200 * second,
+                until: 505,
+                rate: 1.0 + f64::from(second),
+            };
+            let network = format!("192.0.2.{host}/32").parse().unwrap();
+            draft.add(network, vec![phase]);
+        }
+        let trace = draft.trace("test", 1, 505);
+        let best = optimum::run(&trace);
+        let found = run(&trace, &mut LateOptimum::default());
+        assert_eq!(found.changes, u64::from(2 * slots));
+        assert_eq!(found.changes, best.changes);
+        // At first what all send; then the difference to those that they put out.
+        let missed = f64::from(slots) * late * (1.0 + 1.0);
+        assert!(
+            (best.stopped - found.stopped - missed).abs() < 1e-6,
+            "{found:?} {best:?}"
+        );
     }
 }

@@ -12,17 +12,18 @@ use super::tally::Tally;
 
 /// The policies in the order in which they are drawn, in colours that the
 /// colour-blind can tell apart (Okabe and Ito 2008).
-const POLICIES: [(&str, RGBColor); 6] = [
+const POLICIES: [(&str, RGBColor); 7] = [
     ("nicban", RGBColor(213, 94, 0)),
     ("first-come", RGBColor(153, 153, 153)),
     ("lru", RGBColor(86, 180, 233)),
     ("loudest-now", RGBColor(0, 158, 115)),
+    ("late-optimum", RGBColor(240, 228, 66)),
     ("optimum-budget", RGBColor(204, 121, 167)),
     ("optimum", RGBColor(0, 0, 0)),
 ];
 
 /// A trace is as wide as its bars and a gap.
-const WIDTH: f64 = 8.0;
+const WIDTH: f64 = 9.0;
 
 /// What is left for the legend, in bars.
 const LEGEND: f64 = 9.0;
@@ -46,9 +47,14 @@ pub(super) fn draw(outcomes: &[Outcome], file: &Path) -> Result<()> {
     let power = |calls: u64| float(calls.max(1)).log10();
     let all = outcomes.iter().flat_map(|outcome| &outcome.figures);
     let most = all.map(|it| power(it.tally.calls())).fold(1.0, f64::max);
+    let shares = outcomes.iter().flat_map(|outcome| {
+        let tallies = outcome.figures.iter().map(|it| it.tally);
+        tallies.map(|tally| 100.0 * outcome.of_optimum(tally))
+    });
+    let highest = shares.fold(100.0, f64::max);
     let stopped = Panel {
         title: "Packets stopped in the slots, in % of the clairvoyant optimum's",
-        range: 0.0..119.0,
+        range: 0.0..highest * 1.19,
         goal: Some(100.0 * SHARE),
         label: &|height| format!("{height:.0} %"),
         height: &|outcome, tally| 100.0 * outcome.of_optimum(tally),
@@ -60,7 +66,7 @@ pub(super) fn draw(outcomes: &[Outcome], file: &Path) -> Result<()> {
         label: &|height| format!("{:.0}", 10.0_f64.powf(*height)),
         height: &|_, tally| power(tally.calls()),
     };
-    let area = SVGBackend::new(file, (960, 720)).into_drawing_area();
+    let area = SVGBackend::new(file, (1_200, 720)).into_drawing_area();
     area.fill(&WHITE).map_err(failed)?;
     let (upper, lower) = area.split_vertically(360);
     stopped.draw(outcomes, &upper).map_err(failed)?;

@@ -9,9 +9,10 @@ use super::random;
 /// How long fail2ban takes to ban a source that starts: some failed logins, in s.
 const NOTICED: u32 = 5;
 
-/// The first ban: fail2ban's default `bantime`, in s. Each further one is double
-/// (`bantime.increment`), up to a week.
+/// The first ban: fail2ban's default `bantime`, in s.
 const FIRST_BAN: u32 = 600;
+
+/// The longest, in s: a week.
 const LONGEST_BAN: u32 = 604_800;
 
 /// A time during which a source sends.
@@ -34,6 +35,26 @@ pub(super) struct Ban {
     pub(super) count: u32,
 }
 
+impl Ban {
+    /// The ban that follows these, from a second on, where the first is this long:
+    /// each further one is double, up to a week (`bantime.increment`).
+    pub(super) fn next(before: &[Self], from: u32, first: u32) -> Self {
+        let count = u32::try_from(before.len()).unwrap_or(u32::MAX) + 1;
+        let time = first
+            .saturating_mul(1 << (count - 1).min(20))
+            .min(LONGEST_BAN);
+        Self {
+            from,
+            until: from + time,
+            count,
+        }
+    }
+
+    pub(super) fn covers(&self, second: u32) -> bool {
+        (self.from..self.until).contains(&second)
+    }
+}
+
 /// A source, or what is banned with it.
 #[derive(Debug, Clone)]
 pub(super) struct Source {
@@ -52,9 +73,9 @@ impl Source {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Arrival {
     pub(super) source: u32,
-    /// Packets/s as it sends in the mean, by which offenders are compared.
+    /// Packets/s as it sends in the mean, by which offenders are compared. Never 0.
     pub(super) rate: f32,
-    /// Packets that arrive this second: a Poisson draw.
+    /// Packets that arrive this second: a Poisson draw, or those recorded.
     pub(super) packets: u32,
 }
 
@@ -62,7 +83,8 @@ pub(super) struct Arrival {
 #[derive(Debug)]
 pub(super) struct Trace {
     pub(super) name: &'static str,
-    pub(super) seed: u64,
+    /// None if it was recorded.
+    pub(super) seed: Option<u64>,
     pub(super) sources: Vec<Source>,
     /// What banned sources send, each source once a second. Packets of those that
     /// are not banned are nobody's to stop.
@@ -105,7 +127,7 @@ impl Draft {
         }
         Trace {
             name,
-            seed,
+            seed: Some(seed),
             sources,
             seconds,
         }
@@ -123,16 +145,9 @@ fn bans(phases: &[Phase], length: u32) -> Vec<Ban> {
             if seen >= phase.until.min(length) {
                 break;
             }
-            let count = u32::try_from(bans.len()).unwrap_or(u32::MAX) + 1;
-            let time = FIRST_BAN
-                .saturating_mul(1 << (count - 1).min(20))
-                .min(LONGEST_BAN);
-            free_from = seen + time;
-            bans.push(Ban {
-                from: seen,
-                until: free_from,
-                count,
-            });
+            let ban = Ban::next(&bans, seen, FIRST_BAN);
+            free_from = ban.until;
+            bans.push(ban);
         }
     }
     bans
