@@ -47,6 +47,14 @@ fn is_v6(network: &str) -> bool {
     matches!(network.parse(), Ok(IpNet::V6(_)))
 }
 
+/// What an entry's slot goes by: the last known rate, or the failures, faded.
+pub fn worth(entry: &NaclEntry) -> String {
+    entry.failures.map_or_else(
+        || human::rate(entry.rate),
+        |failures| format!("{failures:.1} failures"),
+    )
+}
+
 fn entries(entries: &[NaclEntry], now: i64) -> String {
     let columns = [
         Column::Left("NACL"),
@@ -66,7 +74,7 @@ fn entries(entries: &[NaclEntry], now: i64) -> String {
                 entry.direction.clone(),
                 entry.number.to_string(),
                 entry.network.clone(),
-                human::rate(entry.rate),
+                worth(entry),
                 human::since(entry.since, now),
                 entry.reason.clone(),
             ]
@@ -186,6 +194,7 @@ mod tests {
                 network: "192.0.2.7/32".to_owned(),
                 since: 100,
                 rate: 1234.0,
+                failures: None,
                 reason: "highest rate".to_owned(),
             }],
             slots_v4: 18,

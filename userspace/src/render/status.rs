@@ -167,7 +167,10 @@ fn place(ban: &BanRow, status: &Status, now: i64) -> (String, String) {
                 entry.number,
                 human::since(entry.since, now)
             ),
-            format!("was {}", human::rate(entry.rate)),
+            match entry.failures {
+                Some(_) => nacl::worth(entry),
+                None => format!("was {}", human::rate(entry.rate)),
+            },
         ),
         None if ban.in_nacl => ("NACL".to_owned(), human::rate(ban.dropped.rate)),
         None if status.mode == Mode::Observe => {
