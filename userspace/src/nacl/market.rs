@@ -155,14 +155,15 @@ impl Former {
     /// lost its slot, and can't contest any yet. Of whom nothing at all was counted
     /// for a third of the time, on trial, has shown enough.
     pub fn is_on_probation(&self, rate: f64, now: i64, config: &MarketConfig) -> bool {
-        let out = elapsed(self.since, now);
-        match self.left {
-            _ if !config.measure.is_blinded() => false,
-            Left::Outright => out < config.probation,
-            Left::OnTrial { .. } if rate <= 0.0 => out < config.probation / 3,
-            Left::OnTrial { .. } => out < config.probation,
-            Left::BanEnded => false,
-        }
+        let silent = matches!(self.left, Left::OnTrial { .. }) && rate <= 0.0;
+        let long = if silent {
+            config.probation / 3
+        } else {
+            config.probation
+        };
+        config.measure.is_blinded()
+            && self.left != Left::BanEnded
+            && elapsed(self.since, now) < long
     }
 }
 

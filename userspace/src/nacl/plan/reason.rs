@@ -62,9 +62,10 @@ pub enum Reason {
         /// How long the trial took.
         tried: Duration,
     },
-    /// Enough banned neighbours send that they share the slot of one of them.
+    /// Enough banned neighbours send, or have recent failures, that they share the slot
+    /// of one of them.
     Widens {
-        /// What they send together.
+        /// What they are worth together.
         rate: Worth,
         /// The one whose slot it was.
         other: IpNet,
@@ -170,7 +171,7 @@ impl fmt::Display for Reason {
                     humantime::format_duration(*term)
                 )?;
                 match other_rate {
-                    Some(other_rate) => write!(f, "last known at {}", other_rate),
+                    Some(other_rate) => write!(f, "last known at {other_rate}"),
                     None => f.write_str("its rate is not known"),
                 }
             }
@@ -186,11 +187,9 @@ impl fmt::Display for Reason {
                 humantime::format_duration(*tried),
                 other_rate
             ),
-            Self::Widens { rate, other } => write!(
-                f,
-                "shared by {other} and its neighbours, which send {} together",
-                rate
-            ),
+            Self::Widens { rate, other } => {
+                write!(f, "shared by {other} and its neighbours, {rate} together")
+            }
             Self::BanEnded => f.write_str("ban ended"),
             Self::Covered { by } => write!(f, "{by} denies it too"),
             Self::NowAllowed { by } => write!(f, "now allowed by {by}"),
