@@ -315,6 +315,9 @@ pub struct NaclEntry {
     pub since: i64,
     /// The rate that it had when last seen, in packets per second.
     pub rate: f64,
+    /// Where slots go by failures instead of rates: those, faded by their age.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failures: Option<f64>,
     /// Why it holds the slot.
     pub reason: String,
 }

@@ -7,6 +7,7 @@
 )]
 
 mod adapter;
+mod balancer;
 mod commands;
 mod credentials;
 mod discovery;

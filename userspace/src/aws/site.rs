@@ -16,7 +16,8 @@ use crate::{
 };
 
 /// Asks the instance metadata where the interfaces stand that nicban protects:
-/// MAC, subnet, VPC. The Region of the configuration wins over the metadata's.
+/// MAC, subnet, VPC. The Region and the subnets of the configuration win over the
+/// metadata's.
 pub async fn site(config: &Config, imds: &Imds) -> anyhow::Result<Discovery> {
     let host = Host::read().await?;
     let mut discovery = discover(imds, &links(config, &host))
@@ -24,6 +25,10 @@ pub async fn site(config: &Config, imds: &Imds) -> anyhow::Result<Discovery> {
         .context("cannot tell this host's subnet")?;
     if let Some(region) = &config.nacl.region {
         region.as_str().clone_into(&mut discovery.region);
+    }
+    let named = &config.nacl.subnets;
+    if !named.is_empty() {
+        discovery.subnets = named.iter().map(|id| id.as_str().to_owned()).collect();
     }
     Ok(discovery)
 }

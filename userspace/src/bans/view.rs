@@ -44,6 +44,12 @@ impl<'a> Ban<'a> {
         })
     }
 
+    /// The failures behind each of its holds, with when that began.
+    pub fn failures(&self) -> impl Iterator<Item = (u32, i64)> + use<'a> {
+        let entry = self.entry;
+        entry.holds().map(|kept| (kept.failures, kept.since))
+    }
+
     /// When the first of its holds began.
     pub fn since(&self) -> i64 {
         let begun = self.entry.holds().map(|kept| kept.since).min();

@@ -28,7 +28,7 @@ pub use daemon::{Daemon, SocketMode};
 pub use error::{ConfigError, Problem};
 pub use log::{Log, LogLevel, LogTarget};
 pub use metrics::{Loopback, Metrics};
-pub use nacl::{Nacl, NaclEnabled, Quota, Region, RuleNumbers};
+pub use nacl::{Nacl, NaclEnabled, Quota, Region, RuleNumbers, Subnet};
 pub use principal::{Group, PrincipalError, User};
 pub use rank::Rank;
 pub use xdp::{InterfaceName, InvalidName, MapSize, Xdp};

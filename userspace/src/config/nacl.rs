@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::reader::Section;
 use super::{Bounded, Rank, values};
 use crate::nacl::acl::{DEFAULT_QUOTA, Direction, HIGHEST_QUOTA, RULE_NUMBERS};
-use crate::nacl::market::MarketConfig;
+use crate::nacl::market::{MarketConfig, Measure};
 use crate::nacl::plan::{PlanConfig, SharingConfig};
 
 /// Entries that AWS allows for each direction and family of a NACL.
@@ -20,6 +20,10 @@ pub type Quota = Bounded<1, HIGHEST_QUOTA>;
 pub struct Nacl {
     /// Whether to use the tier.
     pub enabled: NaclEnabled,
+    /// What slots go by.
+    pub compete: Measure,
+    /// The subnets whose NACLs are used; empty: this host's.
+    pub subnets: Vec<Subnet>,
     /// The rule lists to write to: at least one, in order, each once.
     pub directions: Vec<Direction>,
     /// Entries that AWS allows for each direction and family, the default deny counted.
@@ -73,6 +77,8 @@ impl Default for Nacl {
         let market = MarketConfig::default();
         Self {
             enabled: NaclEnabled::Auto,
+            compete: Measure::Rate,
+            subnets: Vec::new(),
             directions: vec![Direction::Ingress],
             quota: Quota::of::<DEFAULT_QUOTA>(),
             rule_numbers: RuleNumbers { first: 1, last: 99 },
@@ -181,6 +187,35 @@ impl FromStr for Region {
     }
 }
 
+/// A subnet's id, such as `subnet-0123456789abcdef0`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subnet(String);
+
+impl Subnet {
+    const ALLOWED: &'static str = "a subnet's id in quotes, such as \"subnet-0123456789abcdef0\"";
+
+    /// The id.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Subnet {
+    type Err = String;
+
+    fn from_str(written: &str) -> Result<Self, String> {
+        let sound = written.strip_prefix("subnet-").is_some_and(|id| {
+            (8..=17).contains(&id.len())
+                && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        });
+        if sound {
+            Ok(Self(written.to_owned()))
+        } else {
+            Err(Self::ALLOWED.to_owned())
+        }
+    }
+}
+
 impl Nacl {
     /// The planner's knobs.
     pub fn plan(&self) -> PlanConfig {
@@ -190,6 +225,7 @@ impl Nacl {
             ingress: self.directions.contains(&Direction::Ingress),
             egress: self.directions.contains(&Direction::Egress),
             market: MarketConfig {
+                measure: self.compete,
                 minimum_term: self.min_term,
                 first_term: self.first_term,
                 longest_term: self.longest_term,
@@ -222,6 +258,16 @@ impl Nacl {
                     ("on", NaclEnabled::On),
                     ("off", NaclEnabled::Off),
                 ]),
+            ),
+            compete: section.get(
+                "compete",
+                default.compete,
+                values::word(&[("rate", Measure::Rate), ("failures", Measure::Failures)]),
+            ),
+            subnets: section.get(
+                "subnets",
+                default.subnets,
+                values::list("subnets' ids", values::parsed(Subnet::ALLOWED)),
             ),
             directions: section.get("directions", default.directions, directions),
             quota: section.get("quota", default.quota, Quota::parse),

@@ -8,6 +8,7 @@ use crate::xdp::Attach;
 
 use super::{Config, ConfigError, NaclEnabled, User, read};
 use crate::nacl::acl::Direction;
+use crate::nacl::market::Measure;
 
 const EXAMPLE: &str = include_str!("../../../packaging/nicban.toml");
 
@@ -83,6 +84,8 @@ fn every_kind_of_value_is_read() {
         margin = 3
         calls_per_second = 0.25
         region = "eu-central-1"
+        compete = "failures"
+        subnets = ["subnet-0123456789abcdef0"]
         [metrics]
         listen = "[::1]:9"
         "#,
@@ -107,6 +110,8 @@ fn every_kind_of_value_is_read() {
     assert_eq!(config.nacl.rule_numbers.range(), 200..=299);
     assert!((config.nacl.margin - 3.0).abs() < f64::EPSILON);
     assert!((config.nacl.calls_per_second - 0.25).abs() < f64::EPSILON);
+    assert_eq!(config.nacl.plan().market.measure, Measure::Failures);
+    assert_eq!(config.nacl.subnets[0].as_str(), "subnet-0123456789abcdef0");
     assert_eq!(config.nacl.region.unwrap().as_str(), "eu-central-1");
     assert_eq!(config.metrics.listen.get().to_string(), "[::1]:9");
 }
@@ -154,6 +159,17 @@ fn a_bad_value_names_what_is_allowed() {
     assert!(refusal("[nacl]\nrule_numbers = \"90-10\"\n").contains("a range in quotes"));
     assert!(refusal("[nacl]\nrule_numbers = \"0-10\"\n").contains("\"1-32766\""));
     assert!(refusal("[nacl]\ndirections = []\n").contains("at least one"));
+    assert!(refusal("[nacl]\ncompete = \"failure\"\n").contains("did you mean \"failures\"?"));
+    for subnet in [
+        "",
+        "subnet-",
+        "vpc-01234567",
+        "subnet-0123456Z",
+        "subnet-012345678901234567",
+    ] {
+        let text = format!("[nacl]\nsubnets = [\"{subnet}\"]\n");
+        assert!(refusal(&text).contains("item 1: a subnet's id"), "{subnet}");
+    }
     assert!(refusal("[nacl]\nregion = \"evil.example.org/\"\n").contains("a Region's name"));
     assert!(refusal("[daemon]\nsocket = \"relative\"\n").contains("an absolute path"));
     assert!(refusal("[xdp]\ninterfaces = [\"eth0\", \"a/b\"]\n").contains("item 2"));

@@ -29,11 +29,13 @@ mod on_aws {
     use crate::{
         aws::{Ec2, Imds, site},
         config::NaclEnabled,
+        engine::Message,
         nacl::{
             NaclView,
             cadence::Rhythm,
             clock::SystemClock,
             ledger::Ledger as _,
+            market::Measure,
             reconcile::Reconciler,
             tier::{End, Tier},
         },
@@ -56,7 +58,7 @@ mod on_aws {
         };
         let mut pause = rhythm.every;
         loop {
-            match bring_up(&config).await {
+            match bring_up(&config, &engine).await {
                 Ok(reconciler) => {
                     pause = rhythm.every;
                     match Tier::new(reconciler, engine.clone(), desk, rhythm)
@@ -85,7 +87,7 @@ mod on_aws {
         Some(ledger.entries().ok()?.len())
     }
 
-    async fn bring_up(config: &Config) -> Result<Ready, NaclView> {
+    async fn bring_up(config: &Config, engine: &EngineHandle) -> Result<Ready, NaclView> {
         let imds = Imds::new();
         if let Err(error) = imds.answers().await {
             let state = match config.nacl.enabled {
@@ -97,19 +99,25 @@ mod on_aws {
                 format!("not on AWS, or its instance metadata service is switched off: {error}"),
             ));
         }
-        connect(config, &imds)
+        connect(config, &imds, engine)
             .await
             .map_err(|error| NaclView::idle(NaclState::Degraded, format!("{error:#}")))
     }
 
-    async fn connect(config: &Config, imds: &Imds) -> anyhow::Result<Ready> {
+    async fn connect(config: &Config, imds: &Imds, engine: &EngineHandle) -> anyhow::Result<Ready> {
         let discovery = site::site(config, imds).await?;
+        let place = site::place(&discovery);
+        // Elsewhere an attacker may well stand inside the VPC, and XDP sees it.
+        if config.nacl.compete == Measure::Failures {
+            let message = Message::Vpc(place.vpc_networks.clone());
+            anyhow::ensure!(engine.tell(message).await, "the engine has ended");
+        }
         let ledger = SqliteLedger::open(&config.daemon.state_dir.join(FILE_NAME))
             .context("cannot open the ledger of NACL entries")?;
         Ok(Reconciler::new(
             site::caller(&config.nacl, &discovery).await,
             ledger,
-            site::place(&discovery),
+            place,
             config.nacl.plan(),
         ))
     }

@@ -69,6 +69,7 @@ impl Engine {
             ranking: Ranking::new(config.rank.clone()),
             tally: Tally::default(),
             roster: Roster::default(),
+            vpc: Vec::new(),
             troubles: words::Troubles::default(),
             epoch: now.epoch(),
             publish,

@@ -8,6 +8,7 @@ use nicban_protocol::Mode;
 use crate::{
     bans::Limits,
     config::Config,
+    nacl::{docket::Fading, market::Measure},
     rank::RankConfig,
     target::Ipv6Prefix,
     xdp::{Attach, LoadOptions},
@@ -32,6 +33,10 @@ pub struct EngineConfig {
     pub flush_window: i64,
     /// Networks that are never dropped.
     pub allow: Vec<IpNet>,
+    /// What slots go by.
+    pub compete: Measure,
+    /// How failures fade, where slots go by them.
+    pub fading: Fading,
     /// How rates are measured.
     pub rank: RankConfig,
     /// Between two readings of the counters.
@@ -63,6 +68,10 @@ impl From<&Config> for EngineConfig {
             grace: xdp.expiry_grace,
             flush_window: whole_seconds(config.fail2ban.flush_hold),
             allow: config.allow.networks.clone(),
+            compete: config.nacl.compete,
+            fading: Fading {
+                half_life: config.nacl.blind_half_life,
+            },
             rank: config.rank.ranking(),
             tick: config.rank.tick,
             limits: Limits {

@@ -31,6 +31,9 @@ pub enum Message {
         /// Where the answer goes.
         reply: oneshot::Sender<Market>,
     },
+    /// Bans of these networks are refused: the VPC's, where the host's clients stand
+    /// behind a load balancer, so that who is seen to come from within is no client.
+    Vpc(Vec<IpNet>),
     /// Time has passed.
     Tick,
     /// Something is wrong outside the engine, and will be until a restart.

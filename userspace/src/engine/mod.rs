@@ -20,6 +20,7 @@ mod words;
 
 use std::{sync::Arc, thread};
 
+use ipnet::IpNet;
 use tokio::sync::{mpsc, watch};
 use tracing::error;
 
@@ -64,6 +65,8 @@ pub struct Engine {
     tally: Tally,
     /// Draws up who competes for the slots.
     roster: Roster,
+    /// The VPC's networks, once they are known, where bans of them are refused.
+    vpc: Vec<IpNet>,
     /// What went wrong and has not been mended yet, each told once in the log.
     troubles: words::Troubles,
     epoch: std::time::Duration,
@@ -113,8 +116,9 @@ impl Engine {
                 Message::Host(host) => self.follow_the_host(host, now),
                 Message::Market { incumbents, reply } => {
                     // A planner that has gone needs no answer.
-                    drop(reply.send(self.market(incumbents)));
+                    drop(reply.send(self.market(incumbents, now)));
                 }
+                Message::Vpc(networks) => self.vpc = networks,
                 Message::Tick => tick = true,
                 Message::Trouble { subject, line } => self.troubles.note(subject, line),
             }

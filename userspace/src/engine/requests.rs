@@ -112,6 +112,15 @@ impl Engine {
                 ),
             ));
         }
+        if let Some(vpc) = self.vpc.iter().find(|vpc| vpc.contains(&address.given)) {
+            return Err(words::refused(
+                RefusalKind::Protected,
+                format_args!(
+                    "{} is not banned: it is inside the VPC ({vpc}), and with compete = \"failures\" in [nacl] clients come through a load balancer, which speaks from there; does the log show the client's address?",
+                    asked.address
+                ),
+            ));
+        }
         let until = Until::of_sentence(asked.time, asked.bantime).map_err(words::invalid)?;
         let hold = Hold {
             holder: asked.holder.into(),

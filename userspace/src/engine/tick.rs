@@ -12,6 +12,8 @@ use crate::{
     clock::Now,
     nacl::{
         acl::Family,
+        docket::{self, Docket, Failures},
+        market::Measure,
         roster::{Incumbents, Register, Repeated, Sentence},
     },
     target::Target,
@@ -126,12 +128,16 @@ impl Engine {
     }
 
     /// Who competes for the NACL's slots.
-    pub(super) fn market(&mut self, incumbents: Incumbents) -> Market {
+    pub(super) fn market(&mut self, incumbents: Incumbents, now: Now) -> Market {
+        let bans = &self.bans;
         Market {
             mode: self.mode,
-            candidates: self
-                .roster
-                .candidates(incumbents, &mut self.ranking, &self.bans),
+            candidates: match self.config.compete {
+                Measure::Rate => self.roster.candidates(incumbents, &mut self.ranking, bans),
+                Measure::Failures => {
+                    docket::candidates(&incumbents, bans, self.config.fading, now.seconds())
+                }
+            },
             allowed: self.allow.iter().map(|allow| allow.network).collect(),
         }
     }
@@ -168,6 +174,23 @@ impl Register for Bans {
             .flat_map(|around| Self::within(self, around))
             .map(|ban| ban.target.network())
     }
+}
+
+impl Docket for Bans {
+    fn charges(&self) -> impl Iterator<Item = (IpNet, impl Iterator<Item = Failures>)> {
+        self.iter()
+            .map(|ban| (ban.target.network(), charges_of(&ban)))
+    }
+
+    fn charged(&self, network: &IpNet) -> impl Iterator<Item = Failures> {
+        let target = Target::from_network(*network).ok();
+        let ban = target.and_then(|target| self.get(&target));
+        ban.into_iter().flat_map(|ban| charges_of(&ban))
+    }
+}
+
+fn charges_of<'a>(ban: &Ban<'a>) -> impl Iterator<Item = Failures> + use<'a> {
+    ban.failures().map(|(count, at)| Failures { count, at })
 }
 
 /// How choosy the program has to be with newcomers, as a mask of random bits: all

@@ -133,6 +133,7 @@ pub(super) mod tests {
             network: network.to_owned(),
             since: 0,
             rate: 0.0,
+            failures: None,
             reason: String::new(),
         };
         let mut view = idle();

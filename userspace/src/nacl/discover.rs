@@ -109,13 +109,15 @@ pub struct Discovery {
     pub instance: String,
     /// The interfaces asked for, in the order of their MACs.
     pub interfaces: Vec<Interface>,
+    /// The subnets whose NACLs are used: those of the interfaces, each once, unless
+    /// others are named.
+    pub subnets: BTreeSet<String>,
 }
 
 impl Discovery {
-    /// The subnets of the interfaces, each once.
+    /// The subnets whose NACLs are used, each once.
     pub fn subnets(&self) -> Vec<String> {
-        let subnets: BTreeSet<_> = self.interfaces.iter().map(|i| i.subnet.clone()).collect();
-        subnets.into_iter().collect()
+        self.subnets.iter().cloned().collect()
     }
 
     /// The NACLs of those subnets as they are now, each once.
@@ -159,6 +161,7 @@ pub async fn discover<M: Metadata>(
             None => first.owner.clone(),
         },
         instance: required(metadata, "/latest/meta-data/instance-id").await?,
+        subnets: interfaces.iter().map(|it| it.subnet.clone()).collect(),
         interfaces,
     })
 }
@@ -315,6 +318,7 @@ mod tests {
                         "2001:db8::/56".parse().unwrap(),
                     ],
                 }],
+                subnets: ["subnet-1".to_owned()].into(),
             }
         );
     }

@@ -12,12 +12,16 @@
 //! A trial costs the packets of one that does send. So it is made only where the
 //! guest would send more in a term than the incumbent does in a probation.
 //!
+//! Where slots go by failures ([`Measure::Failures`]) nothing is blind: an incumbent's
+//! worth is known at every moment, so there is no term, trial or probation, and only
+//! the minimum term and the clear lead are left.
+//!
 //! Moments are whole seconds since the Unix epoch, as in the ledger, from which
 //! this state is rebuilt after a restart.
 
 mod config;
 mod contest;
-mod rate;
+mod worth;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,7 +32,7 @@ use crate::nacl::acl::Position;
 
 pub use config::{ConfigError, MarketConfig};
 pub(crate) use contest::{Challenge, Field, Seating, Wins, contest};
-pub use rate::Rate;
+pub use worth::{Measure, Worth};
 
 /// A banned network that may hold a slot.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,7 +40,7 @@ pub struct Candidate {
     /// The network.
     pub network: IpNet,
     /// Its rate on the host in packets/s; what is in a slot is counted no more,
-    /// so an incumbent's is near 0.
+    /// so an incumbent's is near 0. Where slots go by failures: those, faded.
     pub rate: f64,
     /// How often it has been banned so far, this ban included.
     pub bancount: u32,
@@ -92,9 +96,9 @@ impl Incumbent {
         self.served(now) >= config.minimum_term
     }
 
-    /// Whether it may be put on probation.
+    /// Whether it may be put on probation. What is seen all the while needs none.
     pub fn term_is_over(&self, now: i64, config: &MarketConfig) -> bool {
-        self.served(now) >= self.term.max(config.minimum_term)
+        config.measure.is_blinded() && self.served(now) >= self.term.max(config.minimum_term)
     }
 
     /// Its standing in words: how long it has been in, and what is known of it.
@@ -104,19 +108,17 @@ impl Incumbent {
         match self.remembered(now, config) {
             Some(rate) => format!(
                 "in for {served} of a term of {term}, at about {}",
-                Rate(rate)
+                config.worth(rate)
             ),
             None => format!("in for {served} of a term of {term}, rate not known"),
         }
     }
 
-    /// Takes in what the host counts of it. A rate above the remembered one is
-    /// news: the NACL does not stop all of it.
+    /// Takes in what is measured of it. Where the slot blinds, only a rate above the
+    /// remembered one is news: the NACL does not stop all of it.
     fn measure(&mut self, rate: f64, now: i64, config: &MarketConfig) {
-        if self
-            .remembered(now, config)
-            .is_some_and(|known| rate > known)
-        {
+        let remembered = self.remembered(now, config);
+        if !config.measure.is_blinded() || remembered.is_some_and(|known| rate > known) {
             self.rate = Some(rate);
             self.measured = now;
         }
@@ -153,12 +155,15 @@ impl Former {
     /// lost its slot, and can't contest any yet. Of whom nothing at all was counted
     /// for a third of the time, on trial, has shown enough.
     pub fn is_on_probation(&self, rate: f64, now: i64, config: &MarketConfig) -> bool {
-        let out = elapsed(self.since, now);
-        match self.left {
-            Left::OnTrial { .. } if rate <= 0.0 => out < config.probation / 3,
-            Left::OnTrial { .. } | Left::Outright => out < config.probation,
-            Left::BanEnded => false,
-        }
+        let silent = matches!(self.left, Left::OnTrial { .. }) && rate <= 0.0;
+        let long = if silent {
+            config.probation / 3
+        } else {
+            config.probation
+        };
+        config.measure.is_blinded()
+            && self.left != Left::BanEnded
+            && elapsed(self.since, now) < long
     }
 }
 

@@ -9,6 +9,7 @@ pub mod cadence;
 pub mod caller;
 pub mod clock;
 pub mod discover;
+pub mod docket;
 pub mod error;
 #[cfg(test)]
 mod fake;

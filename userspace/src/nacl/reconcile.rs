@@ -16,7 +16,7 @@ use super::{
     clock::Clock,
     error::Response,
     ledger::{Ledger, LedgerEntry, LedgerError},
-    market::{Candidate, MarketState},
+    market::{Candidate, MarketState, Measure},
     plan::{Change, Finding, Input, Plan, PlanConfig, Step, plan, release},
     roster::Incumbents,
 };
@@ -191,7 +191,11 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
             for record in ledger.iter().filter(|record| stands(acl, record)) {
                 let Rule { position, network } = record.rule;
                 let incumbent = market.and_then(|market| market.incumbents.get(&network));
-                let rate = incumbent.and_then(|it| it.remembered(now, &self.config.market));
+                let worth = incumbent.and_then(|it| it.remembered(now, &self.config.market));
+                let (rate, failures) = match self.config.market.measure {
+                    Measure::Rate => (worth, None),
+                    Measure::Failures => (None, worth),
+                };
                 let reason = self.reasons.get(&(acl.id.clone(), network)).cloned();
                 entries.push(NaclEntry {
                     acl: acl.id.clone(),
@@ -200,6 +204,7 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
                     network: network.to_string(),
                     since: record.since,
                     rate: rate.unwrap_or_default(),
+                    failures,
                     reason: reason.unwrap_or_else(|| "put in before the daemon started".to_owned()),
                 });
             }

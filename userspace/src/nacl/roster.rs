@@ -1,7 +1,7 @@
-//! Who competes for the slots: the few bans, of maybe a million, that are worth one.
+//! Who competes for the slots by rate: the few bans, of maybe a million, that are worth one.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use ipnet::IpNet;
 
@@ -61,6 +61,35 @@ impl Default for Incumbents {
     }
 }
 
+impl Incumbents {
+    /// All of them, and of a slot that several share those that are banned in it.
+    pub(super) fn with_members(&self, bans: &impl Register) -> BTreeSet<IpNet> {
+        let mut networks: BTreeSet<IpNet> = self.recorded.union(&self.seated).copied().collect();
+        let shared: Vec<IpNet> = networks
+            .iter()
+            .filter(|network| bans.sentence(network).is_none())
+            .copied()
+            .collect();
+        for network in shared {
+            networks.extend(bans.within(&network).take(CANDIDATES));
+        }
+        networks
+    }
+}
+
+impl Sentence {
+    /// The network as a candidate, of this rate in packets/s, or of so many faded failures.
+    pub(super) const fn candidate(self, network: IpNet, rate: f64) -> Candidate {
+        Candidate {
+            network,
+            rate,
+            bancount: self.bancount,
+            banned_since: self.since,
+            until: self.until,
+        }
+    }
+}
+
 /// The one that draws up the list of candidates.
 #[derive(Debug, Default)]
 pub struct Roster {
@@ -83,63 +112,49 @@ impl Roster {
         ranking: &mut Ranking,
         bans: &impl Register,
     ) -> Vec<Candidate> {
-        let Incumbents {
-            seated,
-            recorded,
-            vacant,
-        } = incumbents;
-        for network in self.seated.difference(&seated) {
+        for network in self.seated.difference(&incumbents.seated) {
             ranking.restart_within(network);
         }
-        let mut networks = recorded;
-        networks.extend(&seated);
-        let shared: Vec<IpNet> = networks
-            .iter()
-            .filter(|network| bans.sentence(network).is_none())
-            .copied()
-            .collect();
-        for network in shared {
-            networks.extend(bans.within(&network).take(CANDIDATES));
-        }
-        self.seated = seated;
+        let mut networks = incumbents.with_members(bans);
+        self.seated = incumbents.seated;
         for family in FAMILIES {
             let loudest =
                 ranking.loudest_where(CANDIDATES, |network| Family::of(network) == family);
             networks.extend(loudest.iter().map(|offender| offender.network));
         }
-        for family in vacant {
-            networks.extend(most_repeated(bans.all(family)));
+        for family in incumbents.vacant {
+            networks.extend(greatest(bans.all(family), |(_, _, network)| *network));
         }
         networks
             .into_iter()
             .filter_map(|network| {
                 let sentence = bans.sentence(&network)?;
-                Some(Candidate {
-                    network,
-                    rate: ranking.rate(&network),
-                    bancount: sentence.bancount,
-                    banned_since: sentence.since,
-                    until: sentence.until,
-                })
+                Some(sentence.candidate(network, ranking.rate(&network)))
             })
             .collect()
     }
 }
 
-fn most_repeated(bans: impl Iterator<Item = Repeated>) -> impl Iterator<Item = IpNet> {
-    let mut best: BinaryHeap<Reverse<Repeated>> = BinaryHeap::new();
+/// The networks of each family's greatest bans.
+pub(super) fn greatest<T: Ord>(
+    bans: impl Iterator<Item = T>,
+    network: impl Fn(&T) -> IpNet,
+) -> impl Iterator<Item = IpNet> {
+    let mut best: BTreeMap<Family, BinaryHeap<Reverse<T>>> = BTreeMap::new();
     for ban in bans {
-        best.push(Reverse(ban));
-        if best.len() > CANDIDATES {
-            best.pop();
+        let heap = best.entry(Family::of(&network(&ban))).or_default();
+        heap.push(Reverse(ban));
+        if heap.len() > CANDIDATES {
+            heap.pop();
         }
     }
-    best.into_iter().map(|Reverse((_, _, network))| network)
+    best.into_values()
+        .flatten()
+        .map(move |Reverse(ban)| network(&ban))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::time::Duration;
 
     use super::*;

@@ -48,12 +48,18 @@ fn is_v6(network: &str) -> bool {
 }
 
 fn entries(entries: &[NaclEntry], now: i64) -> String {
+    // All slots go by the same.
+    let by_failures = entries.iter().any(|entry| entry.failures.is_some());
     let columns = [
         Column::Left("NACL"),
         Column::Left("DIRECTION"),
         Column::Right("RULE"),
         Column::Left("DENIES"),
-        Column::Right("LAST RATE"),
+        Column::Right(if by_failures {
+            "FADED FAILURES"
+        } else {
+            "LAST RATE"
+        }),
         Column::Left("FOR"),
         Column::Left("WHY"),
     ];
@@ -66,7 +72,10 @@ fn entries(entries: &[NaclEntry], now: i64) -> String {
                 entry.direction.clone(),
                 entry.number.to_string(),
                 entry.network.clone(),
-                human::rate(entry.rate),
+                entry.failures.map_or_else(
+                    || human::rate(entry.rate),
+                    |failures| format!("{failures:.1}"),
+                ),
                 human::since(entry.since, now),
                 entry.reason.clone(),
             ]
@@ -186,6 +195,7 @@ mod tests {
                 network: "192.0.2.7/32".to_owned(),
                 since: 100,
                 rate: 1234.0,
+                failures: None,
                 reason: "highest rate".to_owned(),
             }],
             slots_v4: 18,
@@ -215,6 +225,19 @@ NEXT
   acl-1  create ingress 8 198.51.100.0/24  a slot is free
 "
         );
+    }
+
+    #[test]
+    fn slots_that_go_by_failures_show_no_rate() {
+        let mut status = status();
+        status.entries[0].failures = Some(9.14);
+        status.entries[0].rate = 0.0;
+        assert!(plan(&status, &[], 400).contains(
+            "\
+  NACL   DIRECTION  RULE  DENIES        FADED FAILURES  FOR  WHY
+  acl-1  ingress       7  192.0.2.7/32             9.1  5m   highest rate
+"
+        ));
     }
 
     #[test]

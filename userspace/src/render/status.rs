@@ -153,7 +153,8 @@ fn offenders(status: &Status, now: i64) -> String {
 }
 
 /// Where an offender's packets end, and their rate: what the NACL drops can't be
-/// counted, so an incumbent shows the rate that it had when last seen.
+/// counted, so an incumbent shows the rate that it had when last seen, or none where
+/// slots go by failures.
 fn place(ban: &BanRow, status: &Status, now: i64) -> (String, String) {
     let entry = status
         .nacl
@@ -167,7 +168,10 @@ fn place(ban: &BanRow, status: &Status, now: i64) -> (String, String) {
                 entry.number,
                 human::since(entry.since, now)
             ),
-            format!("was {}", human::rate(entry.rate)),
+            match entry.failures {
+                Some(_) => "-".to_owned(),
+                None => format!("was {}", human::rate(entry.rate)),
+            },
         ),
         None if ban.in_nacl => ("NACL".to_owned(), human::rate(ban.dropped.rate)),
         None if status.mode == Mode::Observe => {

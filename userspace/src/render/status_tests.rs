@@ -73,6 +73,7 @@ fn status() -> Status {
                 network: "192.0.2.0/24".to_owned(),
                 since: 700,
                 rate: 431.0,
+                failures: None,
                 reason: "a slot was free".to_owned(),
             }],
             slots_v4: 18,

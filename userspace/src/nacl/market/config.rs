@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::{Measure, Worth};
+
 /// The longest that a term, a half-life or a wait may be.
 const LONGEST: Duration = Duration::from_hours(168);
 
@@ -10,6 +12,9 @@ const SECOND: Duration = Duration::from_secs(1);
 /// The knobs of the slot market.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MarketConfig {
+    /// What slots go by. Where this says rate and packets/s, it is failures instead
+    /// if those are the measure.
+    pub measure: Measure,
     /// How long nobody can take an incumbent's slot; 1 s to `first_term`. Each
     /// swap costs a call to AWS, so longer is cheaper and slower to follow.
     pub minimum_term: Duration,
@@ -40,6 +45,7 @@ pub struct MarketConfig {
 impl Default for MarketConfig {
     fn default() -> Self {
         Self {
+            measure: Measure::Rate,
             minimum_term: Duration::from_secs(15),
             first_term: Duration::from_mins(1),
             longest_term: Duration::from_hours(2),
@@ -93,6 +99,14 @@ impl MarketConfig {
             });
         }
         Ok(())
+    }
+
+    /// An amount in words.
+    pub const fn worth(&self, amount: f64) -> Worth {
+        Worth {
+            amount,
+            measure: self.measure,
+        }
     }
 
     /// Whether a challenger's rate beats an incumbent's, both in packets/s.

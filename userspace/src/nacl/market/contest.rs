@@ -157,7 +157,11 @@ impl Contest<'_> {
                 .collect();
             let mut rate = candidate.rate;
             for other in &inside {
-                if let Some(incumbent) = self.market.incumbents.remove(other) {
+                let incumbent = self.market.incumbents.remove(other);
+                // Elsewhere what those in a slot are worth is in the sum already.
+                if self.config.measure.is_blinded()
+                    && let Some(incumbent) = incumbent
+                {
                     let known = incumbent.remembered(self.now, self.config);
                     rate += known.unwrap_or(0.0);
                 }

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::survey::{Survey, overlap};
 use super::{Change, Input, Reason, Step};
 use crate::nacl::acl::{Acl, Direction, FAMILIES, Family, Position, Rule};
-use crate::nacl::market::{Challenge, Market, Seating, Wins};
+use crate::nacl::market::{Challenge, Market, MarketConfig, Seating, Wins};
 
 /// What is settled for a NACL.
 pub(super) struct Settled<'a> {
@@ -150,6 +150,7 @@ impl Layout<'_> {
         missing: &mut BTreeSet<IpNet>,
         mut leaving: BTreeMap<Position, (IpNet, Reason)>,
     ) {
+        let market = &self.settled.input.config.market;
         let mut coming: Vec<(IpNet, Reason)> = Vec::new();
         for newcomer in self.settled.newcomers(family) {
             let network = newcomer.candidate.network;
@@ -161,11 +162,11 @@ impl Layout<'_> {
                 .find(|(_, (leaver, _))| Some(*leaver) == newcomer.out)
                 .map(|(position, _)| *position);
             let Some((position, (from, _))) = place.and_then(|at| leaving.remove_entry(&at)) else {
-                coming.push((network, comes(newcomer)));
+                coming.push((network, comes(newcomer, market)));
                 continue;
             };
             let rule = Rule { position, network };
-            let step = self.step(Change::Replace { rule, from }, comes(newcomer));
+            let step = self.step(Change::Replace { rule, from }, comes(newcomer, market));
             self.replaces.push(step);
         }
         coming.extend(missing.iter().map(|network| (*network, Reason::Missing)));
@@ -215,7 +216,7 @@ impl Layout<'_> {
             || Reason::FewerSlots {
                 slots: self.settled.slots[index(network)],
             },
-            comes,
+            |newcomer| comes(newcomer, &input.config.market),
         )
     }
 
@@ -330,8 +331,8 @@ const fn index(network: &IpNet) -> usize {
 }
 
 /// Why a newcomer comes.
-fn comes(newcomer: &Challenge) -> Reason {
-    let rate = newcomer.candidate.rate;
+fn comes(newcomer: &Challenge, market: &MarketConfig) -> Reason {
+    let rate = market.worth(newcomer.candidate.rate);
     let free = Reason::FreeSlot {
         bancount: newcomer.candidate.bancount,
         rate,
@@ -344,25 +345,25 @@ fn comes(newcomer: &Challenge) -> Reason {
         Wins::Beats { other_rate, served } => Reason::Beats {
             rate,
             other,
-            other_rate,
+            other_rate: market.worth(other_rate),
             served,
         },
         Wins::Succeeds { other_rate, term } => Reason::Succeeds {
             rate,
             other,
-            other_rate,
+            other_rate: market.worth(other_rate),
             term,
         },
         Wins::Trial { other_rate, term } => Reason::Trial {
             rate,
             other,
-            other_rate,
+            other_rate: other_rate.map(|rate| market.worth(rate)),
             term,
         },
         Wins::Returns { other_rate, tried } => Reason::Returns {
             rate,
             other,
-            other_rate,
+            other_rate: market.worth(other_rate),
             tried,
         },
         Wins::Widens => Reason::Widens { rate, other },

@@ -9,7 +9,7 @@ use super::model::{Call, World};
 use super::{Change, Plan, Reason};
 use crate::nacl::acl::{Acl, Direction, Entry, Family, Position, Rule, RuleAction};
 use crate::nacl::ledger::LedgerEntry;
-use crate::nacl::market::{Candidate, Left};
+use crate::nacl::market::{Candidate, Left, Measure};
 
 /// Something that happens between two plans.
 #[derive(Debug, Clone)]
@@ -117,6 +117,7 @@ fn world() -> impl Strategy<Value = World> {
             any::<bool>(),
             any::<bool>(),
             prop::sample::select(vec![0, 2, 4, 8]),
+            prop::sample::select(vec![Measure::Rate, Measure::Failures]),
         ),
     )
         .prop_map(|(entries, ours, candidates, allowed, rules, knobs)| {
@@ -126,6 +127,7 @@ fn world() -> impl Strategy<Value = World> {
                 world.config.egress,
                 world.acls[0].firewall_manager,
                 world.config.sharing.members,
+                world.config.market.measure,
             ) = knobs;
             world.config.firewall_manager_rules = rules.clone();
             world.config.rules = rules;
@@ -309,9 +311,14 @@ fn check_reasons(world: &World, plan: &Plan) {
                 other_rate,
                 served,
             } => {
-                assert!(market.beats(*rate, *other_rate), "{step}");
+                assert!(market.beats(rate.amount, other_rate.amount), "{step}");
                 assert!(*served >= market.minimum_term, "{step}");
                 losers.insert((*other, false));
+            }
+            Reason::Succeeds { .. } | Reason::Trial { .. } | Reason::Returns { .. }
+                if !market.measure.is_blinded() =>
+            {
+                panic!("nothing is hidden that a term or a trial would show: {step}");
             }
             Reason::Succeeds {
                 rate,
@@ -319,11 +326,14 @@ fn check_reasons(world: &World, plan: &Plan) {
                 other_rate,
                 term,
             } => {
-                assert!(rate >= other_rate && *term >= market.first_term, "{step}");
+                assert!(
+                    rate.amount >= other_rate.amount && *term >= market.first_term,
+                    "{step}"
+                );
                 losers.insert((*other, false));
             }
             Reason::Trial { rate, other, .. } => {
-                assert!(*rate >= market.floor, "{step}");
+                assert!(rate.amount >= market.floor, "{step}");
                 losers.insert((*other, true));
             }
             // A guest is in its slot on sufferance.
@@ -333,7 +343,7 @@ fn check_reasons(world: &World, plan: &Plan) {
                 other_rate,
                 ..
             } => {
-                assert!(market.beats(*rate, *other_rate), "{step}");
+                assert!(market.beats(rate.amount, other_rate.amount), "{step}");
                 let former = world.market.acls["acl-1"].former.values();
                 let guests = former.filter_map(|former| match former.left {
                     Left::OnTrial { guest } => Some(guest),

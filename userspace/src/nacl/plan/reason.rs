@@ -6,9 +6,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::nacl::acl::Direction;
-use crate::nacl::market::Rate;
+use crate::nacl::market::Worth;
 
-/// Why a step is taken. Rates are in packets/s.
+/// Why a step is taken. What is called a rate is what slots go by.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reason {
     /// A banned network gets a slot that nobody held.
@@ -16,56 +16,57 @@ pub enum Reason {
         /// How often the network has been banned.
         bancount: u32,
         /// Its rate.
-        rate: f64,
+        rate: Worth,
     },
     /// A challenger has a clear lead over the incumbent.
     Beats {
         /// The challenger's rate.
-        rate: f64,
+        rate: Worth,
         /// The incumbent.
         other: IpNet,
         /// Its remembered rate.
-        other_rate: f64,
+        other_rate: Worth,
         /// How long it held the slot.
         served: Duration,
     },
     /// The incumbent's term is over and the challenger is at least as loud.
     Succeeds {
         /// The challenger's rate.
-        rate: f64,
+        rate: Worth,
         /// The incumbent.
         other: IpNet,
         /// Its remembered rate.
-        other_rate: f64,
+        other_rate: Worth,
         /// Its term.
         term: Duration,
     },
     /// The incumbent's term is over and it has to show that it still sends.
     Trial {
         /// The challenger's rate.
-        rate: f64,
+        rate: Worth,
         /// The incumbent.
         other: IpNet,
         /// Its remembered rate, if one is known.
-        other_rate: Option<f64>,
+        other_rate: Option<Worth>,
         /// Its term.
         term: Duration,
     },
     /// It was on trial, still sends, and takes its slot back.
     Returns {
         /// Its rate.
-        rate: f64,
+        rate: Worth,
         /// The lesser one that had the slot meanwhile.
         other: IpNet,
         /// That one's remembered rate.
-        other_rate: f64,
+        other_rate: Worth,
         /// How long the trial took.
         tried: Duration,
     },
-    /// Enough banned neighbours send that they share the slot of one of them.
+    /// Enough banned neighbours send, or have recent failures, that they share the slot
+    /// of one of them.
     Widens {
-        /// What they send together.
-        rate: f64,
+        /// What they are worth together.
+        rate: Worth,
         /// The one whose slot it was.
         other: IpNet,
     },
@@ -131,7 +132,7 @@ impl fmt::Display for Reason {
                 f,
                 "fills a free slot: banned {}, {}",
                 Times(*bancount),
-                Rate(*rate)
+                rate
             ),
             Self::Beats {
                 rate,
@@ -141,8 +142,8 @@ impl fmt::Display for Reason {
             } => write!(
                 f,
                 "{} beats {} of {other}, which served {}",
-                Rate(*rate),
-                Rate(*other_rate),
+                rate,
+                other_rate,
                 humantime::format_duration(*served)
             ),
             Self::Succeeds {
@@ -153,8 +154,8 @@ impl fmt::Display for Reason {
             } => write!(
                 f,
                 "{} follows {} of {other}, whose term of {} is over",
-                Rate(*rate),
-                Rate(*other_rate),
+                rate,
+                other_rate,
                 humantime::format_duration(*term)
             ),
             Self::Trial {
@@ -166,11 +167,11 @@ impl fmt::Display for Reason {
                 write!(
                     f,
                     "{} wants the slot of {other}, whose term of {} is over: on probation, ",
-                    Rate(*rate),
+                    rate,
                     humantime::format_duration(*term)
                 )?;
                 match other_rate {
-                    Some(other_rate) => write!(f, "last known at {}", Rate(*other_rate)),
+                    Some(other_rate) => write!(f, "last known at {other_rate}"),
                     None => f.write_str("its rate is not known"),
                 }
             }
@@ -182,15 +183,13 @@ impl fmt::Display for Reason {
             } => write!(
                 f,
                 "{} after {} on probation: it still sends, and more than {} of {other}",
-                Rate(*rate),
+                rate,
                 humantime::format_duration(*tried),
-                Rate(*other_rate)
+                other_rate
             ),
-            Self::Widens { rate, other } => write!(
-                f,
-                "shared by {other} and its neighbours, which send {} together",
-                Rate(*rate)
-            ),
+            Self::Widens { rate, other } => {
+                write!(f, "shared by {other} and its neighbours, {rate} together")
+            }
             Self::BanEnded => f.write_str("ban ended"),
             Self::Covered { by } => write!(f, "{by} denies it too"),
             Self::NowAllowed { by } => write!(f, "now allowed by {by}"),
@@ -221,13 +220,21 @@ impl fmt::Display for Times {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nacl::market::Measure;
+
+    const fn packets(amount: f64) -> Worth {
+        Worth {
+            amount,
+            measure: Measure::Rate,
+        }
+    }
 
     #[test]
     fn reasons_read_as_sentences() {
         let other = "198.51.100.7/32".parse().unwrap();
         let free = Reason::FreeSlot {
             bancount: 4,
-            rate: 0.25,
+            rate: packets(0.25),
         };
         let says = |reason: &Reason| reason.to_string();
         assert_eq!(
@@ -236,9 +243,9 @@ mod tests {
         );
         assert_eq!(
             says(&Reason::Beats {
-                rate: 812.4,
+                rate: packets(812.4),
                 other,
-                other_rate: 31.0,
+                other_rate: packets(31.0),
                 served: Duration::from_mins(5),
             }),
             "812 packets/s beats 31 packets/s of 198.51.100.7/32, which served 5m"

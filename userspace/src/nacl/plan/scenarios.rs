@@ -2,6 +2,7 @@
 
 mod bans;
 mod contest;
+mod failures;
 mod lag;
 mod others;
 mod quota;

@@ -64,7 +64,7 @@ fn those_in_a_slot_hand_it_over_at_once_and_free_the_others() {
     let plan = world.reconcile();
     assert_eq!(plan.steps.len(), 7);
     let widened = plan.steps.iter().filter(
-        |step| matches!(step.reason, Reason::Widens { rate, .. } if (79.0..81.0).contains(&rate)),
+        |step| matches!(step.reason, Reason::Widens { rate, .. } if (79.0..81.0).contains(&rate.amount)),
     );
     assert_eq!(widened.count(), 1, "{:?}", plan.steps);
     let covered = plan.steps.iter().filter(|step| {
