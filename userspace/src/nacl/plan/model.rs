@@ -8,6 +8,7 @@ use super::{Change, Input, Plan, PlanConfig, Step, plan};
 use crate::nacl::acl::{Acl, Direction, Entry, Family, Position, Rule, RuleAction};
 use crate::nacl::ledger::LedgerEntry;
 use crate::nacl::market::{Candidate, MarketState};
+use crate::nacl::quota::LearntQuotas;
 
 /// What becomes of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +31,7 @@ pub(super) struct World {
     pub(super) candidates: Vec<Candidate>,
     pub(super) allowed: Vec<IpNet>,
     pub(super) market: MarketState,
+    pub(super) learnt: LearntQuotas,
     pub(super) config: PlanConfig,
     pub(super) now: i64,
 }
@@ -53,6 +55,7 @@ impl World {
             candidates: Vec::new(),
             allowed: Vec::new(),
             market: MarketState::default(),
+            learnt: LearntQuotas::default(),
             config,
             now: 1_000_000,
         }
@@ -86,6 +89,7 @@ impl World {
             banned: &banned,
             allowed: &self.allowed,
             market: &self.market,
+            learnt: &self.learnt,
             account: Some("111122223333"),
             config: &self.config,
             now: self.now,
@@ -140,6 +144,9 @@ impl World {
             if outcome.is_err() && call == Call::Works {
                 call = Call::Refused;
             }
+        }
+        if let (Call::Works, Some(rule)) = (call, new) {
+            self.market.confirm(&step.acl, rule);
         }
         match (call, new, old) {
             (Call::Works, _, Some((position, network))) => {

@@ -420,11 +420,29 @@ fn check_result(world: &World, plan: &Plan) {
                 .filter(|network| Family::of(network) == slots.family)
                 .count();
             if world.config.is_on(direction) {
+                let held = held + left_out(world, direction, slots.family, &ours);
                 assert_eq!(held, slots.held, "{direction} {slots:?}");
             }
             assert!(held <= slots.total);
         }
     }
+}
+
+/// Networks that hold a slot by the other direction, while nobody puts back what someone
+/// removed in this one.
+fn left_out(world: &World, direction: Direction, family: Family, ours: &[IpNet]) -> usize {
+    let market = &world.market.acls["acl-1"];
+    let waiting: BTreeSet<IpNet> = market
+        .withdrawn
+        .iter()
+        .filter(|(position, it)| position.direction == direction && world.now < it.until)
+        .map(|(_, it)| it.network)
+        .collect();
+    let seated = market.incumbents.keys();
+    seated
+        .filter(|network| Family::of(network) == family)
+        .filter(|network| waiting.contains(network) && !ours.contains(network))
+        .count()
 }
 
 proptest! {
