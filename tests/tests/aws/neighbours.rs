@@ -66,6 +66,8 @@ fn hosts_with_split_numbers_share_the_quota_and_nothing_else() {
     a.wait("ten of the first host's", |site| {
         (numbers(site, NET_A).len() == 10).then_some(())
     });
+    // Who hasn't seen them yet learns of them from a refusal.
+    look_again(&mut a, 2);
     for address in addresses(NET_B, 20) {
         b.ban(&address);
     }
@@ -87,7 +89,7 @@ fn hosts_with_split_numbers_share_the_quota_and_nothing_else() {
     assert!(!speaks_of_others(&nacl), "{:?}", nacl.findings);
 
     // The first has more bans, and no room for them: it takes nothing from the other.
-    for address in addresses(NET_A, 12) {
+    for address in addresses(NET_A, 12).split_off(10) {
         a.ban(&address);
     }
     look_again(&mut a, 2);

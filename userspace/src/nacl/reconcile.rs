@@ -1,5 +1,8 @@
 //! One round of the NACL tier: plan upon what is believed, apply, believe what is acknowledged.
 
+#[cfg(test)]
+mod properties;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use ipnet::IpNet;
 use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
 
 use super::model::{Call, World};
 use super::{Change, Plan, Reason};
@@ -443,6 +444,23 @@ fn left_out(world: &World, direction: Direction, family: Family, ours: &[IpNet])
         .filter(|network| Family::of(network) == family)
         .filter(|network| waiting.contains(network) && !ours.contains(network))
         .count()
+}
+
+/// The other properties would say little of sharing if few worlds had it.
+#[test]
+fn in_many_worlds_neighbours_share_a_slot() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let worlds = 200;
+    let shared = (0..worlds)
+        .map(|_| world().new_tree(&mut runner).unwrap().current())
+        .filter(|world| {
+            let plan = world.plan();
+            let banned: BTreeSet<IpNet> = world.candidates.iter().map(|it| it.network).collect();
+            let mut seated = plan.market.acls["acl-1"].incumbents.keys();
+            seated.any(|network| !banned.contains(network))
+        })
+        .count();
+    assert!(shared > worlds / 5, "{shared} of {worlds}");
 }
 
 proptest! {
