@@ -16,6 +16,7 @@ mod faults;
 mod meddling;
 mod metrics;
 mod moto;
+mod neighbours;
 mod release;
 mod site;
 mod slots;

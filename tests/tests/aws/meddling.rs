@@ -1,4 +1,4 @@
-//! Others change the NACL too: nicban says so, and does not fight.
+//! Others change the NACL too: nicban says so, mends it once, and does not fight.
 
 use nicban_protocol::NaclState;
 use nicban_tests::standin::acl::{Action, Entry};
@@ -36,7 +36,7 @@ fn settled() -> Site {
 }
 
 #[test]
-fn what_someone_else_takes_out_or_edits_is_told_and_left() {
+fn what_someone_takes_out_is_mended_once_and_what_they_edit_is_left() {
     let mut site = settled();
     let numbers: Vec<u16> = site.denied(ACL).into_keys().collect();
     let (removed, edited) = (numbers[0], numbers[1]);
@@ -65,14 +65,47 @@ fn what_someone_else_takes_out_or_edits_is_told_and_left() {
     site.wait("two more looks", |site| {
         (describes(site) >= first + 2).then_some(())
     });
-    let (made, looks) = (changes(&site), describes(&site));
-    site.wait("two looks more", |site| {
-        (describes(site) >= looks + 2).then_some(())
-    });
-    assert_eq!(changes(&site), made, "{}", site.story());
     let denied = site.denied(ACL);
     assert_eq!(denied[&edited], "203.0.113.0/24", "theirs now");
-    assert!(!denied.contains_key(&removed), "its place is left alone");
+    assert!(!denied.contains_key(&removed), "not at once");
+    assert!(!denied.values().any(|network| *network == removed_network));
+    // Once may be an accident.
+    site.wait_nacl("it is to be put back", |nacl| {
+        nacl.findings.iter().any(|f| f.contains("to be put back"))
+    });
+    let returns = |site: &Site| {
+        let denied = site.denied(ACL);
+        let mut denied = denied.into_iter();
+        denied.find(|(_, network)| *network == removed_network)
+    };
+    let (removed, _) = site.wait("it is put back", |site| returns(site));
+    let put_back = now();
+    let limit = std::time::Duration::from_mins(1);
+    wait::until("it has settled", limit, || {
+        Ok((now() > put_back + SETTLE_S).then_some(()))
+    })
+    .unwrap();
+    // Twice is none.
+    let acl = ACL.to_owned();
+    meddle(
+        &site,
+        &Change::RemoveEntry {
+            acl,
+            egress: false,
+            number: removed,
+        },
+    );
+    site.wait_nacl("it is left alone", |nacl| {
+        let left = |f: &String| f.contains("again; left alone") && f.contains(&removed_network);
+        nacl.findings.iter().any(left)
+    });
+    let (made, again) = (changes(&site), now());
+    wait::until("as long as the first time, and longer", limit, || {
+        Ok((now() > again + SETTLE_S + 10).then_some(()))
+    })
+    .unwrap();
+    assert_eq!(changes(&site), made, "{}", site.story());
+    assert_eq!(returns(&site), None);
     assert_eq!(site.status().nacl.state, NaclState::On);
     // And theirs stays theirs.
     assert_eq!(site.nicban(&["nacl", "release"]).code, Some(0));
@@ -111,6 +144,39 @@ fn a_lower_quota_than_configured_is_learnt() {
         (site.cloud.ec2.count("DescribeNetworkAcls", "ok") >= looks + 2).then_some(())
     });
     assert_eq!(calls(&site), before, "no flapping");
+    // AWS raises it, and someone else's entry shows that.
+    let order = Control::Quota { rules: 20 };
+    site.cloud.ec2.control(order).unwrap();
+    let theirs = Entry::ingress(60, Action::Deny, "203.0.113.0/24".parse().unwrap());
+    let acl = ACL.to_owned();
+    meddle(&site, &Change::PutEntry { acl, entry: theirs });
+    site.wait("17 slots beside theirs", |site| {
+        (site.count(ACL, false) == 18).then_some(())
+    });
+    site.wait_nacl("nothing is wrong with the quota", |nacl| {
+        nacl.slots_v4 == 17 && !nacl.findings.iter().any(|f| f.contains("entries here"))
+    });
+}
+
+#[test]
+fn the_plan_follows_a_quota_that_is_configured_anew() {
+    let mut site = Site::new("quota = 12\n");
+    site.start_tier();
+    for address in v4(1..=20) {
+        site.ban(&address);
+    }
+    for (quota, held) in [(12, 10), (6, 4), (20, 18)] {
+        site.stop();
+        site.configure(&format!("quota = {quota}\n"));
+        site.start_tier();
+        site.wait(&format!("{held} slots"), |site| {
+            (site.count(ACL, false) == held).then_some(())
+        });
+        site.wait_nacl("all are known", |nacl| nacl.entries.len() == held);
+    }
+    let calls = &site.cloud.ec2;
+    assert_eq!(calls.count("CreateNetworkAclEntry", "ok"), 10 + 14);
+    assert_eq!(calls.count("DeleteNetworkAclEntry", "ok"), 6);
 }
 
 #[test]

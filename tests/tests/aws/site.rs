@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use nicban_protocol::{Ban, Client, NaclState, NaclStatus, Outcome, Reply, Request, Status};
@@ -60,11 +61,12 @@ pub(crate) struct Site {
     daemon: Option<Process>,
     /// The EC2 that nicban talks to, where it is not `cloud`'s.
     moto: Option<Moto>,
-    pub(crate) cloud: Pair,
+    pub(crate) cloud: Rc<Pair>,
     pins: Scratch,
     folder: Scratch,
-    pub(crate) host: Namespace,
-    _runtime: Runtime,
+    pub(crate) host: Rc<Namespace>,
+    runtime: Rc<Runtime>,
+    interfaces: Vec<String>,
     pub(crate) ec2: String,
     pub(crate) imds: String,
     /// The instance's subnet.
@@ -134,6 +136,42 @@ impl Site {
             .enter(|| runtime.block_on(Pair::start(cloud)))
             .unwrap()
             .unwrap();
+        Self::in_cloud(
+            Rc::new(cloud),
+            Rc::new(host),
+            Rc::new(runtime),
+            "ens5",
+            more,
+        )
+    }
+
+    /// Another instance in the same subnet, with this interface: it shares the namespace,
+    /// because both ask the same stand-ins, and nothing else. IMDS must know of it
+    /// (see [`Site::interface`]).
+    pub(crate) fn neighbour(&self, interface: &str, more: &str) -> Self {
+        let (cloud, host) = (Rc::clone(&self.cloud), Rc::clone(&self.host));
+        Self::in_cloud(cloud, host, Rc::clone(&self.runtime), interface, more)
+    }
+
+    /// Adds an interface to the namespace.
+    pub(crate) fn interface(&self, name: &str, mac: &str) {
+        let near = Link::with_mac(&self.host, name, mac);
+        veth(near, Link::new(&self.host, &format!("{name}-wire"))).unwrap();
+    }
+
+    /// Has the daemon work on several interfaces; a running one doesn't notice.
+    pub(crate) fn use_interfaces(&mut self, interfaces: &[&str], more: &str) {
+        self.interfaces = interfaces.iter().map(|name| (*name).to_owned()).collect();
+        self.configure(more);
+    }
+
+    fn in_cloud(
+        cloud: Rc<Pair>,
+        host: Rc<Namespace>,
+        runtime: Rc<Runtime>,
+        interface: &str,
+        more: &str,
+    ) -> Self {
         let folder = Scratch::new("aws").unwrap();
         let pins = Scratch::pins("aws");
         let site = Self {
@@ -145,7 +183,8 @@ impl Site {
             pins,
             folder,
             host,
-            _runtime: runtime,
+            runtime,
+            interfaces: vec![interface.to_owned()],
             subnet: SUBNET.to_owned(),
             guard: ACL.to_owned(),
         };
@@ -157,11 +196,12 @@ impl Site {
     pub(crate) fn configure(&self, more: &str) {
         let mut text = format!(
             "[daemon]\nsocket = \"{}\"\nstate_dir = \"{}\"\n\
-             [xdp]\ninterfaces = [\"ens5\"]\npin_dir = \"{}\"\n\
+             [xdp]\ninterfaces = {:?}\npin_dir = \"{}\"\n\
              max_bans = 4096\nmax_nets = 64\nmax_offenders = 1024\n\
              [metrics]\nenabled = false\n[log]\ntarget = \"stderr\"\n[nacl]\n",
             self.socket().display(),
             self.folder.path().join("state").display(),
+            self.interfaces,
             self.pins.path().display(),
         );
         let defaults = [

@@ -91,6 +91,18 @@ impl FakeApi {
         self.state().log.clone()
     }
 
+    /// Someone takes an entry of the first NACL out: the one that `choose` names out of
+    /// so many.
+    pub(crate) fn remove(&self, choose: impl FnOnce(usize) -> usize) {
+        let mut state = self.state();
+        let Some(acl) = state.acls.values_mut().next() else {
+            return;
+        };
+        if !acl.entries.is_empty() {
+            acl.entries.remove(choose(acl.entries.len()));
+        }
+    }
+
     pub(crate) fn entries(&self, acl: &str) -> Vec<Entry> {
         self.state().acls[acl].entries.clone()
     }

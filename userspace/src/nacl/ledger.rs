@@ -60,6 +60,8 @@ pub(crate) struct MemoryLedger {
     pub(crate) entries: Vec<LedgerEntry>,
     /// The next writes to refuse.
     pub(crate) refuse: usize,
+    /// Writes to take before all others are refused.
+    pub(crate) refuse_after: Option<usize>,
 }
 
 #[cfg(test)]
@@ -73,10 +75,15 @@ impl MemoryLedger {
     }
 
     fn admit(&mut self, operation: &'static str) -> Result<(), LedgerError> {
-        if self.refuse == 0 {
-            return Ok(());
+        match &mut self.refuse_after {
+            Some(0) => {}
+            Some(left) => {
+                *left -= 1;
+                return Ok(());
+            }
+            None if self.refuse == 0 => return Ok(()),
+            None => self.refuse -= 1,
         }
-        self.refuse -= 1;
         Err(LedgerError {
             operation,
             source: "the disk is full".into(),

@@ -23,12 +23,12 @@ mod config;
 mod contest;
 mod worth;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::nacl::acl::Position;
+use crate::nacl::acl::{Position, Rule};
 
 pub use config::{ConfigError, MarketConfig};
 pub(crate) use contest::{Challenge, Field, Seating, Wins, contest};
@@ -186,8 +186,10 @@ pub struct Market {
     pub incumbents: BTreeMap<IpNet, Incumbent>,
     /// Those that held one not long ago.
     pub former: BTreeMap<IpNet, Former>,
-    /// Rule numbers left alone.
+    /// Rule numbers left alone, now or not long ago.
     pub withdrawn: BTreeMap<Position, Withdrawn>,
+    /// Our entries that EC2 has acknowledged or shown.
+    pub confirmed: BTreeSet<Rule>,
 }
 
 impl Market {
@@ -210,6 +212,15 @@ impl Market {
 pub struct MarketState {
     /// Each NACL's market.
     pub acls: BTreeMap<String, Market>,
+}
+
+impl MarketState {
+    /// EC2 has acknowledged an entry of ours.
+    pub fn confirm(&mut self, acl: &str, rule: Rule) {
+        if let Some(market) = self.acls.get_mut(acl) {
+            market.confirmed.insert(rule);
+        }
+    }
 }
 
 /// The time from one moment to a later one; zero if the clock stepped back.

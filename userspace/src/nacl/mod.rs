@@ -17,6 +17,7 @@ pub mod handle;
 pub mod ledger;
 pub mod market;
 pub mod plan;
+pub mod quota;
 pub mod reconcile;
 pub mod released;
 pub mod roster;

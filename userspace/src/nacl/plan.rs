@@ -37,6 +37,7 @@ use crate::nacl::ledger::LedgerEntry;
 use crate::nacl::market::{
     Candidate, Field, Former, Incumbent, Left, Market, MarketState, contest, elapsed,
 };
+use crate::nacl::quota::LearntQuotas;
 
 pub use config::PlanConfig;
 pub use finding::Finding;
@@ -124,6 +125,8 @@ pub struct Input<'a> {
     pub allowed: &'a [IpNet],
     /// The state that the last plan returned; empty after a restart.
     pub market: &'a MarketState,
+    /// Quotas that EC2 has shown to be lower than configured.
+    pub learnt: &'a LearntQuotas,
     /// Our account, without which nobody can tell whose a NACL is.
     pub account: Option<&'a str>,
     /// The knobs.
@@ -305,7 +308,7 @@ struct Outcome {
 }
 
 fn plan_acl(input: &Input<'_>, acl: &Acl, before: &Market, field: &Field, plan: &mut Plan) {
-    let survey = Survey::take(input, acl, before.withdrawn.clone());
+    let survey = Survey::take(input, acl);
     plan.findings.extend(survey.findings.iter().cloned());
     plan.forget.extend(survey.forget.iter().cloned());
 
@@ -348,6 +351,7 @@ fn settle(
 ) -> Outcome {
     let mut market = Market {
         withdrawn: survey.withdrawn.clone(),
+        confirmed: survey.confirmed(),
         ..Market::default()
     };
     let mut seat = |index: usize| {
@@ -357,7 +361,7 @@ fn settle(
             &mut contested,
             slots[index],
             &of_family(field, family),
-            |network| !survey.denied_by_others(network),
+            |network| !survey.denied_by_others(network) && !survey.is_barred(network),
             &input.config.market,
             input.now,
         );

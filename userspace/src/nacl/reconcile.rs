@@ -1,5 +1,8 @@
 //! One round of the NACL tier: plan upon what is believed, apply, believe what is acknowledged.
 
+#[cfg(test)]
+mod properties;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -18,6 +21,7 @@ use super::{
     ledger::{Ledger, LedgerEntry, LedgerError},
     market::{Candidate, MarketState, Measure},
     plan::{Change, Finding, Input, Plan, PlanConfig, Step, plan, release},
+    quota::{LearntQuotas, List},
     roster::Incumbents,
 };
 
@@ -41,8 +45,8 @@ pub struct Reconciler<A, C, L> {
     promotions: u64,
     /// Families of which the last plan left a slot free.
     vacant: BTreeSet<Family>,
-    /// The quota that EC2 has shown to be lower than configured.
-    learnt_quota: Option<u32>,
+    /// Quotas that EC2 has shown to be lower than configured.
+    learnt: LearntQuotas,
 }
 
 /// What a round did.
@@ -105,7 +109,7 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
             reasons: BTreeMap::new(),
             promotions: 0,
             vacant: BTreeSet::from(FAMILIES),
-            learnt_quota: None,
+            learnt: LearntQuotas::default(),
         }
     }
 
@@ -155,9 +159,7 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
             slots[usize::from(slot.family == Family::V6)] += total;
         }
         let mut findings: Vec<String> = plan.findings.iter().map(Finding::to_string).collect();
-        findings.extend(self.learnt_quota.map(|quota| {
-            format!("AWS allows {quota} entries here, less than [nacl] quota says; ask for a higher quota, or lower the setting")
-        }));
+        findings.extend(self.learnt.findings(self.config.quota));
         Ok(Round {
             done: report.done(),
             trouble: trouble(&report).or_else(|| foreign(&plan, self.believed.acls())),
@@ -232,6 +234,7 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
         let acls = self.caller.describe_by_subnets(&self.subnets).await?;
         let now = self.caller.clock().unix();
         self.believed.observed(acls, now, self.config.settle);
+        self.learnt.observed(self.believed.acls());
         Ok(())
     }
 
@@ -248,10 +251,6 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
             .chain(&contenders.allowed)
             .copied()
             .collect();
-        let mut config = self.config.clone();
-        config.quota = self
-            .learnt_quota
-            .map_or(config.quota, |learnt| learnt.min(config.quota));
         plan(&Input {
             acls: self.believed.acls(),
             ledger,
@@ -259,8 +258,9 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
             banned: &|network| banned.contains(network),
             allowed: &allowed,
             market: &self.market,
+            learnt: &self.learnt,
             account: Some(&self.account),
-            config: &config,
+            config: &self.config,
             now: self.caller.clock().unix(),
         })
     }
@@ -275,6 +275,7 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
                 (Outcome::Done, Change::Create(rule) | Change::Replace { rule, .. }) => {
                     let key = (step.acl.clone(), rule.network);
                     self.reasons.insert(key, step.reason.to_string());
+                    self.market.confirm(&step.acl, *rule);
                     if rule.position.direction == Direction::Ingress {
                         self.promotions += 1;
                     }
@@ -317,8 +318,10 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
         let Ok(ledger) = self.ledger.entries() else {
             return;
         };
-        let list = (refused.position.direction, Family::of(&refused.network));
-        let same = |direction, network: &IpNet| (direction, Family::of(network)) == list;
+        let list = List::of(id, refused.position, Family::of(&refused.network));
+        let same = |direction, network: &IpNet| {
+            direction == list.direction && Family::of(network) == list.family
+        };
         let seen = acl
             .entries
             .iter()
@@ -337,10 +340,8 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
         let full_at = u32::try_from(standing)
             .unwrap_or(u32::MAX)
             .saturating_add(1);
-        self.learnt_quota = Some(
-            self.learnt_quota
-                .map_or(full_at, |known| known.min(full_at)),
-        );
+        let now = self.caller.clock().unix();
+        self.learnt.refused(list, full_at, now);
     }
 }
 
@@ -372,11 +373,13 @@ fn foreign(plan: &Plan, observed: &[Acl]) -> Option<(Response, String)> {
     none_is_ours.then(|| (Response::TurnOff, of_others.join("; ")))
 }
 
-/// The first failure of a report, with what it asks for.
+/// The first failure of a report, with what it asks for. A quota that was learnt is
+/// told of only where nothing worse is.
 fn trouble(report: &Report) -> Option<(Response, String)> {
-    report.outcomes.iter().find_map(|outcome| match outcome {
+    let failures = report.outcomes.iter().filter_map(|outcome| match outcome {
         Outcome::Failed(error) => Some((error.response(), error.to_string())),
         Outcome::Unrecorded(error) => Some((Response::Suspend, error.to_string())),
         Outcome::Done | Outcome::NotTried => None,
-    })
+    });
+    failures.min_by_key(|(response, _)| *response == Response::LearnQuota)
 }

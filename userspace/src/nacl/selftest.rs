@@ -267,6 +267,7 @@ mod tests {
     use crate::nacl::ledger::MemoryLedger;
     use crate::nacl::market::MarketState;
     use crate::nacl::plan::{Input, PlanConfig, plan, release};
+    use crate::nacl::quota::LearntQuotas;
 
     const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -386,6 +387,7 @@ mod tests {
                 banned: &|_| false,
                 allowed: &[],
                 market: &MarketState::default(),
+                learnt: &LearntQuotas::default(),
                 account: None,
                 config: &PlanConfig::default(),
                 now,

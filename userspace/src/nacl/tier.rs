@@ -245,7 +245,10 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Tier<A, C, L> {
     fn after(&mut self, round: Round, observed: bool) -> Option<Response> {
         let response = round.trouble.as_ref().map(|(response, _)| *response);
         match &round.trouble {
-            None => self.be(NaclState::On, self.where_it_works()),
+            // A finding tells of the quota; the tier works on within it.
+            None | Some((Response::LearnQuota, _)) => {
+                self.be(NaclState::On, self.where_it_works());
+            }
             Some((Response::TurnOff, why)) => self.be(NaclState::Refused, why.clone()),
             Some((_, why)) => self.be(NaclState::Degraded, why.clone()),
         }
@@ -255,6 +258,11 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Tier<A, C, L> {
             _ if round.done > 0 => self.cadence.changed(),
             _ if observed => self.cadence.unchanged(),
             _ => {}
+        }
+        for finding in &round.findings {
+            if !self.last.findings.contains(finding) {
+                warn!("NACL tier: {finding}");
+            }
         }
         self.last = round;
         response

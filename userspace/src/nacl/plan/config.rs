@@ -28,10 +28,13 @@ pub struct PlanConfig {
     /// minutes. Until then an entry that is not seen is taken to be on its way.
     pub settle: Duration,
     /// How long a rule number, and a slot with it, is left alone after someone
-    /// removed our entry from it; 1 s to `longest_back_off`. It doubles each time
+    /// removed our entry from it for the first time; 1 s to `back_off`.
+    pub repair_after: Duration,
+    /// The same for the second time; 1 s to `longest_back_off`. It doubles each time
     /// that happens again.
     pub back_off: Duration,
-    /// The longest that the back-off gets; up to a week.
+    /// The longest that the back-off gets, and how long a removal is remembered once
+    /// it is mended; up to a week.
     pub longest_back_off: Duration,
     /// The knobs of the slot market.
     pub market: MarketConfig,
@@ -48,6 +51,7 @@ impl Default for PlanConfig {
             ingress: true,
             egress: false,
             settle: Duration::from_secs(30),
+            repair_after: Duration::from_secs(30),
             back_off: Duration::from_mins(5),
             longest_back_off: Duration::from_hours(24),
             market: MarketConfig::default(),
@@ -105,6 +109,7 @@ impl PlanConfig {
         let week = second * 7 * 24 * 60 * 60;
         let durations = [
             ("settle", self.settle, Duration::ZERO, second * 10 * 60),
+            ("repair_after", self.repair_after, second, self.back_off),
             ("back_off", self.back_off, second, self.longest_back_off),
             ("longest_back_off", self.longest_back_off, second, week),
         ];
@@ -134,7 +139,7 @@ mod tests {
     #[test]
     fn each_knob_is_refused_by_name_outside_its_range() {
         type Bend = fn(&mut PlanConfig);
-        let bends: [(&str, Bend); 7] = [
+        let bends: [(&str, Bend); 8] = [
             ("rules", |c| c.rules = 0..=99),
             ("rules", |c| c.rules = RangeInclusive::new(50, 40)),
             ("firewall_manager_rules", |c| {
@@ -142,6 +147,7 @@ mod tests {
             }),
             ("quota", |c| c.quota = 41),
             ("settle", |c| c.settle = Duration::from_secs(601)),
+            ("repair_after", |c| c.repair_after = c.back_off * 2),
             ("back_off", |c| c.back_off = c.longest_back_off * 2),
             ("margin", |c| c.market.margin = 0.5),
         ];

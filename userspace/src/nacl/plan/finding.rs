@@ -64,7 +64,8 @@ pub enum Finding {
         /// What stands there now.
         found: Entry,
     },
-    /// Someone removed our entry; its place is left alone for a while.
+    /// Someone removed our entry; its place is left alone for a while, and so is what
+    /// it denied.
     Removed {
         /// The NACL's id.
         acl: String,
@@ -72,6 +73,8 @@ pub enum Finding {
         rule: Rule,
         /// Until when, in seconds since the Unix epoch.
         until: i64,
+        /// Whether it happened before.
+        again: bool,
     },
     /// Our entry stands outside the configured range.
     OutOfRange {
@@ -159,9 +162,23 @@ impl fmt::Display for Finding {
                 rule.network,
                 Brief(found)
             ),
-            Self::Removed { acl, rule, until } => write!(
+            Self::Removed {
+                acl,
+                rule,
+                until,
+                again: false,
+            } => write!(
                 f,
-                "{acl}: someone removed our deny of {} at {}; left alone until {}",
+                "{acl}: someone removed our deny of {} at {}; to be put back at {}",
+                rule.network,
+                rule.position,
+                Moment(*until)
+            ),
+            Self::Removed {
+                acl, rule, until, ..
+            } => write!(
+                f,
+                "{acl}: someone removed our deny of {} at {} again; left alone until {}",
                 rule.network,
                 rule.position,
                 Moment(*until)

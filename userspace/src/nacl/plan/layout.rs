@@ -105,6 +105,7 @@ impl Layout<'_> {
         let mut missing: BTreeSet<IpNet> = seats
             .keys()
             .filter(|network| Family::of(network) == family)
+            .filter(|network| !survey.is_barred_in(self.direction, network))
             .copied()
             .collect();
         let mut leaving: BTreeMap<Position, (IpNet, Reason)> = BTreeMap::new();
@@ -224,7 +225,7 @@ impl Layout<'_> {
     fn finish(mut self) -> (Vec<Step>, Vec<IpNet>) {
         let mut unplaced = Vec::new();
         let survey = self.settled.survey;
-        let quota = self.settled.input.config.quota as usize;
+        let quota = FAMILIES.map(|family| survey.quota(self.direction, family) as usize);
         let mut held = FAMILIES.map(|family| {
             let ours = survey.ours.values().filter(|ours| {
                 ours.rule.position.direction == self.direction
@@ -252,7 +253,7 @@ impl Layout<'_> {
             };
             // One may not be enough: where the quota fell, entries whose networks
             // took another place still stand beyond it.
-            while held[index(&network)] >= quota {
+            while held[index(&network)] >= quota[index(&network)] {
                 let Some(step) = self.make_room(&network, &coming) else {
                     unplaced.push(network);
                     continue 'creates;

@@ -9,6 +9,7 @@ use super::{Change, Input, Plan, PlanConfig, Step, plan};
 use crate::nacl::acl::{Acl, Direction, Entry, Family, Position, Rule, RuleAction};
 use crate::nacl::ledger::LedgerEntry;
 use crate::nacl::market::{Candidate, MarketConfig, MarketState};
+use crate::nacl::quota::LearntQuotas;
 
 /// What becomes of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +32,7 @@ pub(super) struct World {
     pub(super) candidates: Vec<Candidate>,
     pub(super) allowed: Vec<IpNet>,
     pub(super) market: MarketState,
+    pub(super) learnt: LearntQuotas,
     pub(super) config: PlanConfig,
     pub(super) now: i64,
 }
@@ -65,6 +67,7 @@ impl World {
             candidates: Vec::new(),
             allowed: Vec::new(),
             market: MarketState::default(),
+            learnt: LearntQuotas::default(),
             config,
             now: 1_000_000,
         }
@@ -98,6 +101,7 @@ impl World {
             banned: &banned,
             allowed: &self.allowed,
             market: &self.market,
+            learnt: &self.learnt,
             account: Some("111122223333"),
             config: &self.config,
             now: self.now,
@@ -152,6 +156,9 @@ impl World {
             if outcome.is_err() && call == Call::Works {
                 call = Call::Refused;
             }
+        }
+        if let (Call::Works, Some(rule)) = (call, new) {
+            self.market.confirm(&step.acl, rule);
         }
         match (call, new, old) {
             (Call::Works, _, Some((position, network))) => {

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Finding;
 use super::survey::Survey;
-use crate::nacl::acl::{
-    Acl, DIRECTIONS, Direction, Entry, FAMILIES, Family, HIGHEST_QUOTA, Position,
-};
+use crate::nacl::acl::{DIRECTIONS, Direction, Entry, FAMILIES, Family, HIGHEST_QUOTA, Position};
 
 /// Rule numbers worth counting: no quota gives more slots to both families.
 const ENOUGH: usize = 2 * HIGHEST_QUOTA as usize;
@@ -62,13 +60,13 @@ impl<'a> Survey<'a> {
                 && self.is_left_alone(**position)
                 && !self.others.contains_key(position)
         });
-        (self.input.config.quota as usize)
+        (self.quota(direction, family) as usize)
             .saturating_sub(self.others(direction, family))
             .saturating_sub(left_alone.count())
     }
 
     /// Counts the slots of each family: those of the direction that has fewest.
-    pub(super) fn count_slots(&mut self, acl: &Acl) {
+    pub(super) fn count_slots(&mut self) {
         let mut slots: BTreeMap<Family, usize> = BTreeMap::new();
         for direction in DIRECTIONS {
             if !self.input.config.is_on(direction) {
@@ -89,22 +87,16 @@ impl<'a> Survey<'a> {
                     .entry(family)
                     .and_modify(|least| *least = (*least).min(share))
                     .or_insert(share);
-                self.report_room(acl, direction, family, quota[index], share);
+                self.report_room(direction, family, quota[index], share);
             }
         }
         self.slots = slots;
     }
 
     /// Says why there are fewer slots than one would expect.
-    fn report_room(
-        &mut self,
-        acl: &Acl,
-        direction: Direction,
-        family: Family,
-        quota: usize,
-        share: usize,
-    ) {
-        let acl = acl.id.clone();
+    fn report_room(&mut self, direction: Direction, family: Family, quota: usize, share: usize) {
+        let acl = self.acl.id.clone();
+        let limit = self.quota(direction, family);
         let others = self.others(direction, family);
         let shadow = self
             .first_allow(direction, family)
@@ -115,13 +107,13 @@ impl<'a> Survey<'a> {
                 position: allow.position,
                 network: allow.network,
             });
-        } else if others >= self.input.config.quota as usize {
+        } else if others >= limit as usize {
             self.findings.push(Finding::Full {
                 acl,
                 direction,
                 family,
                 others,
-                quota: self.input.config.quota,
+                quota: limit,
             });
         } else if share < quota {
             self.findings.push(Finding::Cramped {

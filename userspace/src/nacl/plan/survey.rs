@@ -1,6 +1,6 @@
 //! What a NACL holds, sorted into ours and others', with the room that is left.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
@@ -8,7 +8,8 @@ use ipnet::IpNet;
 use super::{Finding, Input};
 use crate::nacl::acl::{Acl, DIRECTIONS, Direction, Entry, Family, Position, Rule, RuleAction};
 use crate::nacl::ledger::LedgerEntry;
-use crate::nacl::market::Withdrawn;
+use crate::nacl::market::{Market, Withdrawn};
+use crate::nacl::quota::List;
 use crate::nacl::selftest;
 
 /// An entry of ours.
@@ -24,6 +25,9 @@ pub(super) struct Ours {
 /// What one NACL holds.
 pub(super) struct Survey<'a> {
     pub(super) input: &'a Input<'a>,
+    pub(super) acl: &'a Acl,
+    /// What the last plan left; nothing after a restart.
+    before: Option<&'a Market>,
     pub(super) range: RangeInclusive<u16>,
     pub(super) ours: BTreeMap<Position, Ours>,
     pub(super) others: BTreeMap<Position, &'a Entry>,
@@ -90,14 +94,13 @@ fn is_ours(entry: &Entry, rule: &Rule) -> bool {
 }
 
 impl<'a> Survey<'a> {
-    pub(super) fn take(
-        input: &'a Input<'a>,
-        acl: &'a Acl,
-        withdrawn: BTreeMap<Position, Withdrawn>,
-    ) -> Self {
+    pub(super) fn take(input: &'a Input<'a>, acl: &'a Acl) -> Self {
         let config = input.config;
+        let before = input.market.acls.get(&acl.id);
         let mut survey = Survey {
             input,
+            acl,
+            before,
             range: config.range(acl).clone(),
             ours: BTreeMap::new(),
             others: acl
@@ -116,11 +119,12 @@ impl<'a> Survey<'a> {
                     !input.allowed.iter().any(covers)
                 })
                 .collect(),
-            withdrawn,
+            withdrawn: before.map(|it| it.withdrawn.clone()).unwrap_or_default(),
             forget: Vec::new(),
             findings: Vec::new(),
             slots: BTreeMap::new(),
         };
+        survey.forgive();
         let mut known: BTreeMap<Position, Vec<&LedgerEntry>> = BTreeMap::new();
         for entry in input.ledger.iter().filter(|entry| entry.acl == acl.id) {
             known.entry(entry.rule.position).or_default().push(entry);
@@ -130,9 +134,9 @@ impl<'a> Survey<'a> {
             known.sort_by_key(|entry| (std::cmp::Reverse(entry.since), entry.rule.network));
             survey.compare(position, &known);
         }
-        survey.leave_alone(acl);
-        survey.report_neighbours(acl);
-        survey.count_slots(acl);
+        survey.report_removed();
+        survey.report_neighbours();
+        survey.count_slots();
         survey
     }
 
@@ -156,16 +160,57 @@ impl<'a> Survey<'a> {
         }
         self.forget
             .extend(known.iter().map(|entry| (*entry).clone()));
-        let Some(last) = known.first() else { return };
+        // What EC2 never told of need not have been there: nobody is to blame.
+        let Some(gone) = known.iter().find(|known| self.was_there(&known.rule)) else {
+            return;
+        };
         if let Some(found) = found {
             self.findings.push(Finding::Edited {
-                acl: last.acl.clone(),
-                rule: last.rule,
+                acl: gone.acl.clone(),
+                rule: gone.rule,
                 found: found.clone(),
             });
-        } else if self.is_wanted(&last.rule) {
-            self.withdraw(&last.rule);
+        } else if self.is_wanted(&gone.rule) {
+            self.withdraw(&gone.rule);
         }
+    }
+
+    /// Whether EC2 has acknowledged or shown an entry. Of a daemon before this one
+    /// nobody knows, and it most likely has.
+    fn was_there(&self, rule: &Rule) -> bool {
+        let before = self.before;
+        before.is_none_or(|before| before.confirmed.contains(rule))
+    }
+
+    /// Our entries that EC2 has acknowledged or shown.
+    pub(super) fn confirmed(&self) -> BTreeSet<Rule> {
+        let earlier = self.before.map(|before| &before.confirmed);
+        let records = self.input.ledger.iter();
+        records
+            .filter(|known| known.acl == self.acl.id)
+            .filter(|known| {
+                let mut entries = self.acl.entries.iter();
+                entries.any(|entry| is_ours(entry, &known.rule))
+                    || earlier.is_some_and(|earlier| earlier.contains(&known.rule))
+            })
+            .map(|known| known.rule)
+            .collect()
+    }
+
+    /// Entries that EC2 takes in one rule list, the default deny counted.
+    pub(super) fn quota(&self, direction: Direction, family: Family) -> u32 {
+        let list = List {
+            acl: self.acl.id.clone(),
+            direction,
+            family,
+        };
+        let Input {
+            learnt,
+            config,
+            now,
+            ..
+        } = *self.input;
+        learnt.limit(&list, config.quota, now)
     }
 
     /// Enters an entry as ours, if it stands where we may change it.
@@ -199,12 +244,20 @@ impl<'a> Survey<'a> {
             && self.input.stands(&rule.network)
     }
 
-    /// Leaves a position alone from which our entry was removed.
+    /// Leaves a position alone from which our entry was removed, and the network that
+    /// it denied. Once may be an accident, and is mended soon; what is removed again is
+    /// left alone for longer each time, wherever it stood.
     fn withdraw(&mut self, rule: &Rule) {
         let config = self.input.config;
-        let wait = match self.withdrawn.get(&rule.position) {
-            Some(before) => before.wait.saturating_mul(2).min(config.longest_back_off),
-            None => config.back_off,
+        let earlier = self.withdrawn.iter().filter(|(position, earlier)| {
+            **position == rule.position
+                || position.direction == rule.position.direction && earlier.network == rule.network
+        });
+        let wait = match earlier.map(|(_, earlier)| earlier.wait).max() {
+            Some(wait) => wait
+                .saturating_mul(2)
+                .clamp(config.back_off, config.longest_back_off),
+            None => config.repair_after,
         };
         let seconds = i64::try_from(wait.as_secs()).unwrap_or(i64::MAX);
         self.withdrawn.insert(
@@ -217,25 +270,32 @@ impl<'a> Survey<'a> {
         );
     }
 
-    /// Reports positions that are left alone, and forgets those whose peace has
-    /// lasted.
-    fn leave_alone(&mut self, acl: &Acl) {
+    /// Forgets removals since which peace has lasted: as long as the longest back-off,
+    /// or what someone runs each hour would pass for an accident each time.
+    fn forgive(&mut self) {
         let now = self.input.now;
+        let memory = self.input.config.longest_back_off.as_secs();
+        let memory = i64::try_from(memory).unwrap_or(i64::MAX);
         self.withdrawn.retain(|_, withdrawn| {
             let wait = i64::try_from(withdrawn.wait.as_secs()).unwrap_or(i64::MAX);
             // A clock that stepped back must not prolong it.
             withdrawn.until = withdrawn.until.min(now.saturating_add(wait));
-            now < withdrawn.until.saturating_add(wait)
+            now < withdrawn.until.saturating_add(memory)
         });
+    }
+
+    fn report_removed(&mut self) {
+        let first = self.input.config.repair_after;
         for (position, withdrawn) in &self.withdrawn {
-            if self.is_left_alone(*position) && !self.others.contains_key(position) {
+            if self.is_left_alone(*position) {
                 self.findings.push(Finding::Removed {
-                    acl: acl.id.clone(),
+                    acl: self.acl.id.clone(),
                     rule: Rule {
                         position: *position,
                         network: withdrawn.network,
                     },
                     until: withdrawn.until,
+                    again: withdrawn.wait > first,
                 });
             }
         }
@@ -247,7 +307,23 @@ impl<'a> Survey<'a> {
             .is_some_and(|withdrawn| self.input.now < withdrawn.until)
     }
 
-    fn report_neighbours(&mut self, acl: &Acl) {
+    /// Whether a network waits, in a direction, since someone removed our deny of it.
+    pub(super) fn is_barred_in(&self, direction: Direction, network: &IpNet) -> bool {
+        self.withdrawn.iter().any(|(position, withdrawn)| {
+            position.direction == direction
+                && withdrawn.network == *network
+                && self.is_left_alone(*position)
+        })
+    }
+
+    /// Whether it does in any direction that is on.
+    pub(super) fn is_barred(&self, network: &IpNet) -> bool {
+        DIRECTIONS.into_iter().any(|direction| {
+            self.input.config.is_on(direction) && self.is_barred_in(direction, network)
+        })
+    }
+
+    fn report_neighbours(&mut self) {
         let edited: Vec<Position> = self
             .findings
             .iter()
@@ -262,7 +338,7 @@ impl<'a> Survey<'a> {
                 && !edited.contains(position)
             {
                 self.findings.push(Finding::Neighbour {
-                    acl: acl.id.clone(),
+                    acl: self.acl.id.clone(),
                     entry: (*entry).clone(),
                 });
             }

@@ -1,7 +1,9 @@
 //! What others do to a NACL.
 
+use ipnet::IpNet;
+
 use super::super::model::{Call, World, allow, deny, ingress};
-use super::super::{Change, Finding, release};
+use super::super::{Change, Finding, Plan, release};
 use super::{full, host, pass};
 use crate::nacl::acl::{Direction, Rule, RuleAction};
 
@@ -16,25 +18,144 @@ fn another_accounts_acl_is_told_and_left() {
     assert_eq!(plan.market, world.market, "kept until it is ours again");
 }
 
+/// What a plan says of entries that someone removed.
+fn removed(plan: &Plan) -> Vec<&Finding> {
+    let is_removal = |finding: &&Finding| matches!(finding, Finding::Removed { .. });
+    plan.findings.iter().filter(is_removal).collect()
+}
+
 #[test]
-fn a_removed_entry_is_told_and_its_place_left_alone_for_longer_each_time() {
+fn a_removed_entry_is_put_back_soon_and_then_left_alone_for_longer_each_time() {
     let mut world = full();
     pass(&mut world, 100);
-    for wait in [300, 600, 1_200] {
+    for wait in [30, 300, 600, 1_200] {
         world.remove(4);
         let plan = world.reconcile();
         assert!(plan.steps.is_empty());
-        let until = world.now + wait;
-        let told = |finding: &Finding| matches!(finding, Finding::Removed { until: at, .. } if *at == until);
-        assert!(plan.findings.iter().any(told), "{:?}", plan.findings);
+        let told = Finding::Removed {
+            acl: "acl-1".to_owned(),
+            rule: Rule {
+                position: ingress(4),
+                network: host(4).parse().unwrap(),
+            },
+            until: world.now + wait,
+            again: wait > 30,
+        };
+        assert_eq!(removed(&plan), [&told]);
         pass(&mut world, wait - 1);
         assert!(world.reconcile().steps.is_empty());
         pass(&mut world, 1);
         let plan = world.reconcile();
         assert_eq!(plan.steps.len(), 1);
         assert_eq!(plan.steps[0].change.position(), ingress(4));
-        pass(&mut world, 100);
+        // What comes back by the hour is a fight all the same.
+        pass(&mut world, 3_600);
     }
+}
+
+#[test]
+fn after_a_day_of_peace_a_removal_is_the_first_again() {
+    let mut world = full();
+    let text = |plan: &Plan| removed(plan)[0].to_string();
+    for (pause, word) in [
+        (100, "to be put back at"),
+        (80_000, "again; left alone until"),
+        (87_000, "to be put back at"),
+    ] {
+        pass(&mut world, pause);
+        world.remove(4);
+        let told = text(&world.reconcile());
+        assert!(told.contains(word), "{told}");
+        pass(&mut world, 300);
+        assert_eq!(world.reconcile().steps.len(), 1);
+    }
+}
+
+#[test]
+fn what_was_removed_does_not_come_back_by_another_number() {
+    let mut world = World::new();
+    for number in 1..=3_u8 {
+        world.ban(&host(number.into()), 10.0, 1);
+    }
+    world.reconcile();
+    for wait in [30, 300, 600] {
+        pass(&mut world, 100);
+        let denied = world.denied(Direction::Ingress);
+        let network: IpNet = host(2).parse().unwrap();
+        let place = denied.iter().find(|(_, other)| **other == network);
+        world.remove(*place.unwrap().0);
+        assert!(world.reconcile().steps.is_empty(), "there are free slots");
+        // Meanwhile its number is someone else's.
+        world.acls[0].entries.push(deny(2, "192.0.2.0/24"));
+        pass(&mut world, wait - 1);
+        assert!(world.reconcile().steps.is_empty());
+        pass(&mut world, 1);
+        assert_eq!(world.reconcile().steps.len(), 1);
+        assert!(world.denies(&host(2)));
+        world.acls[0]
+            .entries
+            .retain(|entry| entry.network.to_string() != "192.0.2.0/24");
+    }
+}
+
+#[test]
+fn a_removal_on_the_way_in_does_not_touch_the_entry_on_the_way_out() {
+    let mut world = World::new();
+    world.config.egress = true;
+    world.ban(&host(1), 10.0, 1);
+    world.reconcile();
+    pass(&mut world, 100);
+    world.remove(1);
+    assert!(world.reconcile().steps.is_empty());
+    pass(&mut world, 30);
+    let plan = world.reconcile();
+    assert_eq!(plan.steps.len(), 1, "{:?}", plan.steps);
+    assert!(world.denies(&host(1)));
+}
+
+#[test]
+fn what_was_never_made_was_removed_by_nobody() {
+    let mut world = World::new();
+    world.ban(&host(1), 10.0, 1);
+    let plan = world.plan();
+    world.begin(&plan);
+    world.execute(&plan.steps[0], Call::Lost);
+    pass(&mut world, 10);
+    assert!(world.reconcile().steps.is_empty(), "it may still show");
+    pass(&mut world, 20);
+    let plan = world.reconcile();
+    assert_eq!(removed(&plan), [] as [&Finding; 0]);
+    assert!(world.denies(&host(1)));
+}
+
+#[test]
+fn a_restart_costs_one_repair_and_starts_no_fight() {
+    let mut world = full();
+    pass(&mut world, 100);
+    // Someone removes it whenever they see it, and the daemon has just forgotten.
+    for wait in [0, 30, 300, 600] {
+        pass(&mut world, wait);
+        if wait == 0 {
+            world.remove(4);
+            world.reconcile();
+            world.market.acls.clear();
+        }
+        let repair = world.reconcile();
+        assert_eq!(repair.steps.len(), 1, "after {wait} s");
+        pass(&mut world, 31);
+        assert!(world.reconcile().steps.is_empty());
+        world.remove(4);
+        assert!(world.reconcile().steps.is_empty());
+    }
+    // Removed while no daemon was there, it is as if one had been.
+    world.market.acls.clear();
+    world.ban(&host(4), 1.0, 1);
+    world.reconcile();
+    pass(&mut world, 100);
+    world.market.acls.clear();
+    world.remove(4);
+    assert!(world.reconcile().steps.is_empty());
+    assert_eq!(removed(&world.plan()).len(), 1);
 }
 
 #[test]
