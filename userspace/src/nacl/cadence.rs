@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     const RHYTHM: Rhythm = Rhythm {
-        every: Duration::from_secs(60),
+        every: Duration::from_mins(1),
         at_most: Duration::from_mins(15),
     };
 

@@ -161,10 +161,11 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Tier<A, C, L> {
         loop {
             let released = self.desk.released.is_set();
             let due = self.cadence.is_due(self.reconciler.monotonic());
-            if !released && (due || self.has_work().await) {
-                if let Some(Response::Rediscover) = self.act(due).await {
-                    return End::Rediscover(self.desk);
-                }
+            if !released
+                && (due || self.has_work().await)
+                && let Some(Response::Rediscover) = self.act(due).await
+            {
+                return End::Rediscover(self.desk);
             }
             let order = tokio::select! {
                 order = self.desk.orders.recv() => order,
