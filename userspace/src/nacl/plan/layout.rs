@@ -105,7 +105,6 @@ impl Layout<'_> {
         let mut missing: BTreeSet<IpNet> = seats
             .keys()
             .filter(|network| Family::of(network) == family)
-            .filter(|network| !survey.is_barred_in(self.direction, network))
             .copied()
             .collect();
         let mut leaving: BTreeMap<Position, (IpNet, Reason)> = BTreeMap::new();
@@ -141,6 +140,8 @@ impl Layout<'_> {
                 self.deletes.push(step);
             }
         }
+        // It holds its slot by its entry in the other direction alone.
+        missing.retain(|network| !survey.is_barred_in(self.direction, network));
         self.pair(family, &mut missing, leaving);
     }
 

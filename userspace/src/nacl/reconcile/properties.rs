@@ -84,13 +84,13 @@ fn reconciler(mutations: Allowance, describes: Allowance, config: PlanConfig) ->
         describes,
         ..Pace::default()
     };
-    let place = Place {
+    let site = Place {
         subnets: vec![SUBNET.to_owned()],
         account: "123456789012".to_owned(),
         vpc_networks: Vec::new(),
     };
     let caller = Caller::new(timed, clock, pace).with_jitter(|| 0.5);
-    Reconciler::new(caller, MemoryLedger::default(), place, config)
+    Reconciler::new(caller, MemoryLedger::default(), site, config)
 }
 
 impl Tested {
@@ -209,7 +209,7 @@ fn allowance() -> impl Strategy<Value = Allowance> {
 fn check(calls: &[Duration], allowance: Allowance) {
     for (i, first) in calls.iter().enumerate() {
         for (j, last) in calls.iter().enumerate().skip(i) {
-            let refilled = (*last - *first).as_millis() / allowance.period.as_millis();
+            let refilled = last.saturating_sub(*first).as_millis() / allowance.period.as_millis();
             let most = u128::from(allowance.burst.get()) + refilled;
             let made = j - i + 1;
             assert!(
@@ -301,7 +301,7 @@ proptest! {
         let late: Vec<Duration> = described
             .windows(2)
             .filter(|pair| pair[0] > Duration::from_mins(2))
-            .map(|pair| pair[1] - pair[0])
+            .map(|pair| pair[1].saturating_sub(pair[0]))
             .collect();
         prop_assert!(late.is_sorted(), "{late:?}");
         let last = *late.last().unwrap();
