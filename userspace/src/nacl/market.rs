@@ -125,6 +125,11 @@ impl Incumbent {
     }
 }
 
+/// Packets that an incumbent's last rate lets one expect before its silence says
+/// something: of a source that still sends one hears nothing in 1 of 20 cases then
+/// (Poisson).
+const DUE: f64 = 3.0;
+
 /// A network that held a slot not long ago.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Former {
@@ -153,17 +158,17 @@ pub enum Left {
 impl Former {
     /// Whether it is on probation: being counted, at this rate in packets/s since it
     /// lost its slot, and can't contest any yet. Of whom nothing at all was counted
-    /// for a third of the time, on trial, has shown enough.
+    /// for a third of the time, on trial, has shown enough, if [`DUE`] packets were due.
     pub fn is_on_probation(&self, rate: f64, now: i64, config: &MarketConfig) -> bool {
+        let out = elapsed(self.since, now);
+        let due = self.incumbent.rate.unwrap_or(f64::INFINITY) * out.as_secs_f64();
         let silent = matches!(self.left, Left::OnTrial { .. }) && rate <= 0.0;
-        let long = if silent {
+        let long = if silent && due >= DUE {
             config.probation / 3
         } else {
             config.probation
         };
-        config.measure.is_blinded()
-            && self.left != Left::BanEnded
-            && elapsed(self.since, now) < long
+        config.measure.is_blinded() && self.left != Left::BanEnded && out < long
     }
 }
 

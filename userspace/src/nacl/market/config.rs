@@ -52,7 +52,7 @@ impl Default for MarketConfig {
             probation: Duration::from_secs(20),
             blind_half_life: Duration::from_mins(30),
             margin: 1.25,
-            floor: 0.5,
+            floor: 0.05,
             trials: 4,
         }
     }
@@ -161,8 +161,8 @@ mod tests {
         let config = MarketConfig::default();
         assert!(config.beats(125.0, 100.0));
         assert!(!config.beats(124.0, 100.0));
-        assert!(config.beats(0.5, 0.0));
-        assert!(!config.beats(0.4, 0.0));
-        assert!(!config.beats(0.15, 0.1), "the factor alone is not enough");
+        assert!(config.beats(0.05, 0.0));
+        assert!(!config.beats(0.04, 0.0));
+        assert!(!config.beats(0.15, 0.11), "the factor alone is not enough");
     }
 }

@@ -48,6 +48,7 @@ impl World {
                 longest_term: Duration::from_hours(1),
                 probation: Duration::from_secs(30),
                 margin: 1.5,
+                floor: 0.5,
                 trials: 2,
                 ..MarketConfig::default()
             },
