@@ -37,12 +37,10 @@ fn others_are_fetched_when_these_are_revoked() {
     site.cloud.imds.control(ImdsControl::RevokeCredentials);
     site.ban("198.51.100.1");
     site.wait("EC2 has refused the old ones", |site| {
-        (site
-            .cloud
-            .ec2
-            .count("DescribeNetworkAcls", "RequestExpired")
-            > 0)
-        .then_some(())
+        ["CreateNetworkAclEntry", "DescribeNetworkAcls"]
+            .iter()
+            .any(|action| site.cloud.ec2.count(action, "RequestExpired") > 0)
+            .then_some(())
     });
     site.wait_denied(&["198.51.100.1/32"]);
     site.wait_state(NaclState::On, ACL);

@@ -75,6 +75,19 @@ impl Incumbents {
         }
         networks
     }
+
+    /// The families of which a slot is free, or gets free, since nobody in it is banned
+    /// any more: whoever follows there does so in the same call.
+    fn vacated(&self, bans: &impl Register) -> BTreeSet<Family> {
+        let ended = self
+            .recorded
+            .union(&self.seated)
+            .filter(|network| bans.within(network).next().is_none());
+        ended
+            .map(Family::of)
+            .chain(self.vacant.iter().copied())
+            .collect()
+    }
 }
 
 impl Sentence {
@@ -116,13 +129,14 @@ impl Roster {
             ranking.restart_within(network);
         }
         let mut networks = incumbents.with_members(bans);
+        let vacant = incumbents.vacated(bans);
         self.seated = incumbents.seated;
         for family in FAMILIES {
             let loudest =
                 ranking.loudest_where(CANDIDATES, |network| Family::of(network) == family);
             networks.extend(loudest.iter().map(|offender| offender.network));
         }
-        for family in incumbents.vacant {
+        for family in vacant {
             networks.extend(greatest(bans.all(family), |(_, _, network)| *network));
         }
         networks
@@ -253,6 +267,21 @@ mod tests {
         };
         let candidates = Roster::default().candidates(incumbents, &mut ranking(vec![]), &bans);
         assert_eq!(networks(&candidates), BTreeSet::from([v6]));
+    }
+
+    #[test]
+    fn a_slot_whose_ban_has_ended_counts_as_free() {
+        let waiting = |bans: &Book| {
+            let incumbents = Incumbents {
+                seated: BTreeSet::from([v4(9)]),
+                recorded: BTreeSet::new(),
+                vacant: BTreeSet::new(),
+            };
+            let found = Roster::default().candidates(incumbents, &mut ranking(vec![]), bans);
+            networks(&found).contains(&v4(1))
+        };
+        assert!(!waiting(&Book::once([v4(1), v4(9)])));
+        assert!(waiting(&Book::once([v4(1)])));
     }
 
     #[test]
