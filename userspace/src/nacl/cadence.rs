@@ -5,10 +5,14 @@ use std::time::Duration;
 /// How often what is believed to stand there is planned upon, without asking EC2.
 pub const LOOK: Duration = Duration::from_secs(1);
 
+/// How old an observation may be for a change to rest on it. EC2 has no conditional
+/// change: what someone else edits in the meantime is overwritten.
+const FRESH: Duration = Duration::from_secs(10);
+
 /// Between which bounds observations follow each other.
 #[derive(Debug, Clone, Copy)]
 pub struct Rhythm {
-    /// Between two observations while things change. No change rests on an older one.
+    /// Between two observations while things change.
     pub every: Duration,
     /// To what that grows while nothing changes, or EC2 fails.
     pub at_most: Duration,
@@ -39,7 +43,7 @@ impl Cadence {
 
     /// Whether a change may rest on the last observation.
     pub fn is_fresh(&self, now: Duration) -> bool {
-        self.age(now).is_some_and(|age| age < self.rhythm.every)
+        self.age(now).is_some_and(|age| age < FRESH)
     }
 
     fn age(&self, now: Duration) -> Option<Duration> {
@@ -112,8 +116,8 @@ mod tests {
         assert!(!cadence.is_fresh(s(0)), "there is none");
         cadence.observed(s(10));
         cadence.rest();
-        assert!(cadence.is_fresh(s(69)));
-        assert!(!cadence.is_fresh(s(70)) && !cadence.is_due(s(70)));
+        assert!(cadence.is_fresh(s(19)));
+        assert!(!cadence.is_fresh(s(20)) && !cadence.is_due(s(20)));
         cadence.hurry();
         assert!(!cadence.is_fresh(s(11)) && cadence.is_due(s(11)));
     }
