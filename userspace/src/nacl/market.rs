@@ -9,8 +9,9 @@
 //! lead over its guest it takes the slot back, with its term doubled; one that
 //! keeps silent has lost it.
 //!
-//! A trial costs the packets of one that does send. So it is made only where the
-//! guest would send more in a term than the incumbent does in a probation.
+//! A trial costs the packets of one that does send. So it is made only where those of
+//! a probation are fewer than the guest would have sent since the incumbent got its
+//! slot: the longer that is ago, the likelier is its silence, and the more it costs.
 //!
 //! Where slots go by failures ([`Measure::Failures`]) nothing is blind: an incumbent's
 //! worth is known at every moment, so there is no term, trial or probation, and only

@@ -373,7 +373,7 @@ impl Contest<'_> {
             .map(|incumbent| (incumbent, incumbent.remembered(self.now, self.config)))
             .filter(|(incumbent, remembered)| {
                 let lost = remembered.unwrap_or(0.0) * self.config.probation.as_secs_f64();
-                rate * incumbent.term.as_secs_f64() >= lost
+                rate * incumbent.served(self.now).as_secs_f64() >= lost
             })
             .min_by(|(a, a_rate), (b, b_rate)| {
                 let known = (a_rate.unwrap_or(-1.0), b_rate.unwrap_or(-1.0));

@@ -135,6 +135,10 @@ fn a_trial_that_would_cost_more_than_it_can_win_is_not_made() {
     assert!(world.plan().steps.is_empty());
     world.ban(&host(99), least, 1);
     assert_eq!(world.plan().steps.len(), 1);
+    // Half as loud a challenger has to wait for twice as long.
+    world.ban(&host(99), least / 2.0, 1);
+    pass(&mut world, 300);
+    assert_eq!(world.plan().steps.len(), 1);
 }
 
 #[test]
