@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::market::{Candidate, elapsed};
+use super::market::{Candidate, left};
 use super::roster::{Incumbents, Register, greatest};
 
 /// What one holder of a ban has told of it.
@@ -33,10 +33,7 @@ impl Fading {
     /// faded by the age of each.
     pub fn worth(self, failures: impl Iterator<Item = Failures>, now: i64) -> f64 {
         failures
-            .map(|Failures { count, at }| {
-                let lives = elapsed(at, now).as_secs_f64() / self.half_life.as_secs_f64();
-                f64::from(count) * (-lives).exp2()
-            })
+            .map(|Failures { count, at }| f64::from(count) * left(at, now, self.half_life))
             .sum()
     }
 }

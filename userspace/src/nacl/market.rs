@@ -82,8 +82,7 @@ impl Incumbent {
     /// Its rate in packets/s as it is believed to be now: that last measured,
     /// faded by the blind half-life.
     pub fn remembered(&self, now: i64, config: &MarketConfig) -> Option<f64> {
-        let blind = elapsed(self.measured, now).as_secs_f64();
-        let faded = (-blind / config.blind_half_life.as_secs_f64()).exp2();
+        let faded = left(self.measured, now, config.blind_half_life);
         self.rate.map(|rate| rate * faded)
     }
 
@@ -227,6 +226,12 @@ impl MarketState {
             market.confirmed.insert(rule);
         }
     }
+}
+
+/// The part of a worth that is left at a later moment, when half of it goes in each
+/// half-life.
+pub(crate) fn left(from: i64, to: i64, half_life: Duration) -> f64 {
+    (-elapsed(from, to).as_secs_f64() / half_life.as_secs_f64()).exp2()
 }
 
 /// The time from one moment to a later one; zero if the clock stepped back.
