@@ -3,9 +3,12 @@
 //! The kernel counts packets and bytes for each offender. Each tick those counts
 //! come here and become a rate: a mean that fades with a half-life, divided by
 //! the share of its weight that has been watched so far, so that a newcomer's
-//! rate is right at once instead of climbing for minutes. A tick costs time
+//! rate is right at once instead of climbing for minutes; where the last seconds
+//! belie it, a quicker one takes its place. A tick costs time
 //! linear in the offenders that have a kernel counter or a rate; those that went
 //! quiet cost memory only, until their ban ends.
+
+mod pace;
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -13,6 +16,8 @@ use std::ops::AddAssign;
 use std::time::Duration;
 
 use ipnet::IpNet;
+
+use pace::{Fading, Pace};
 
 /// Packets and bytes dropped since the counter was made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -48,7 +53,8 @@ impl AddAssign for Counter {
 #[derive(Debug, Clone, PartialEq)]
 pub struct RankConfig {
     /// After how long a packet counts half; 1 s to 1 h. Shorter follows a change
-    /// sooner, longer is steadier.
+    /// sooner, longer is steadier. A change that chance does not explain is followed
+    /// within seconds all the same.
     pub half_life: Duration,
     /// A newcomer's packets are spread over at least this long, so that a burst
     /// of a moment is not taken for a flood; zero to the half-life.
@@ -107,21 +113,12 @@ struct Track {
     counted: Counter,
     /// Packets/s of the tick under way.
     arrived: f64,
-    /// Faded packets/s, as if it had been watched for ever.
-    faded: f64,
-    /// How much of `faded`'s weight has been watched, 0 to 1.
-    watched: f64,
+    pace: Pace,
     /// When it last sent, or was first seen.
     last_sent: Duration,
     total: Counter,
     /// The tick that last saw its kernel counter.
     seen: u64,
-}
-
-impl Track {
-    fn rate(&self, lightest: f64) -> f64 {
-        self.faded / self.watched.max(lightest)
-    }
 }
 
 /// Offenders with their rates and totals.
@@ -132,6 +129,7 @@ impl Track {
 #[derive(Debug, Clone)]
 pub struct Ranking {
     config: RankConfig,
+    fading: Fading,
     last: Option<Duration>,
     ticks: u64,
     active: HashMap<IpNet, Track>,
@@ -143,6 +141,7 @@ impl Ranking {
     /// A ranking without offenders.
     pub fn new(config: RankConfig) -> Self {
         Self {
+            fading: Fading::new(&config),
             config,
             last: None,
             ticks: 0,
@@ -165,19 +164,17 @@ impl Ranking {
     ) -> Tick {
         let elapsed = match self.last.replace(now) {
             None => None,
-            Some(last) if now > last => Some(now.checked_sub(last).unwrap().as_secs_f64()),
+            Some(last) if now > last => Some(now.saturating_sub(last)),
             Some(_) => return Tick::default(),
         };
         self.ticks += 1;
-        let keep = elapsed.map_or(1.0, |seconds| self.keep(seconds));
 
         for (network, counter) in samples {
             let quiet = &mut self.quiet;
             let track = self.active.entry(network).or_insert_with(|| Track {
                 counted: Counter::default(),
                 arrived: 0.0,
-                faded: 0.0,
-                watched: 0.0,
+                pace: Pace::default(),
                 last_sent: now,
                 total: quiet.remove(&network).unwrap_or_default(),
                 seen: 0,
@@ -186,28 +183,29 @@ impl Ranking {
             track.counted = counter;
             track.total += new;
             track.seen = self.ticks;
-            if let Some(seconds) = elapsed
+            if let Some(time) = elapsed
                 && new.packets > 0
             {
-                track.arrived = rate_of(new.packets, seconds);
+                track.arrived = rate_of(new.packets, time.as_secs_f64());
                 track.last_sent = now;
             }
         }
 
         let Self {
             config,
+            fading,
             active,
             quiet,
             ticks,
             ..
         } = self;
-        let lightest = lightest(config);
         let mut idle = Vec::new();
         active.retain(|network, track| {
             let arrived = std::mem::take(&mut track.arrived);
-            track.faded = track.faded * keep + arrived * (1.0 - keep);
-            track.watched = 1.0 - (1.0 - track.watched) * keep;
-            let rate = track.rate(lightest);
+            if let Some(time) = elapsed {
+                track.pace.add(arrived, time, fading);
+            }
+            let rate = track.pace.rate(fading);
             let is_idle =
                 rate < config.floor && now.saturating_sub(track.last_sent) >= config.half_life;
             if track.seen == *ticks {
@@ -233,7 +231,7 @@ impl Ranking {
     pub fn rate(&self, network: &IpNet) -> f64 {
         self.active
             .get(network)
-            .map_or(0.0, |track| track.rate(lightest(&self.config)))
+            .map_or(0.0, |track| track.pace.rate(&self.fading))
     }
 
     /// All that was dropped from a network since its ban began.
@@ -253,14 +251,13 @@ impl Ranking {
 
     /// The same among those that are `wanted`.
     pub fn loudest_where(&self, k: usize, wanted: impl Fn(&IpNet) -> bool) -> Vec<Offender> {
-        let lightest = lightest(&self.config);
         let mut all: Vec<Offender> = self
             .active
             .iter()
             .filter(|(network, _)| wanted(network))
             .map(|(network, track)| Offender {
                 network: *network,
-                rate: track.rate(lightest),
+                rate: track.pace.rate(&self.fading),
                 total: track.total,
             })
             .filter(|offender| offender.rate > 0.0)
@@ -284,22 +281,9 @@ impl Ranking {
     pub fn restart_within(&mut self, network: &IpNet) {
         let within = self.active.iter_mut();
         for (_, track) in within.filter(|(offender, _)| network.contains(*offender)) {
-            track.faded = 0.0;
-            track.watched = 0.0;
+            track.pace = Pace::default();
         }
     }
-
-    /// The share of a weight that is left after some seconds.
-    fn keep(&self, seconds: f64) -> f64 {
-        (-seconds / self.config.half_life.as_secs_f64()).exp2()
-    }
-}
-
-/// The weight of the warm-up, below which none counts.
-fn lightest(config: &RankConfig) -> f64 {
-    let share = config.warm_up.as_secs_f64() / config.half_life.as_secs_f64();
-    // Without a warm-up there is still the smallest weight to divide by.
-    (1.0 - (-share).exp2()).max(f64::EPSILON)
 }
 
 #[expect(
@@ -369,16 +353,18 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_offender_loses_half_its_rate_in_a_half_life() {
-        let mut ranking = ranking();
-        let mut counted = 0;
-        for second in 1..=1_200 {
-            counted += 100;
-            ranking.observe(at(second), [(net(1), count(counted))]);
+    fn a_silent_offender_loses_half_its_rate_in_a_half_life_unless_it_was_loud() {
+        for (each, left) in [(1, 0.05), (1_000, 0.0)] {
+            let mut ranking = ranking();
+            let mut counted = 0;
+            for second in 1..=1_200 {
+                counted += if second % 10 == 0 { each } else { 0 };
+                ranking.observe(at(second), [(net(1), count(counted))]);
+            }
+            ranking.observe(at(1_260), [(net(1), count(counted))]);
+            let rate = ranking.rate(&net(1));
+            assert!((left - 0.01..left + 0.01).contains(&rate), "{rate}");
         }
-        ranking.observe(at(1_260), [(net(1), count(counted))]);
-        let rate = ranking.rate(&net(1));
-        assert!((49.99..50.01).contains(&rate), "{rate}");
     }
 
     #[test]

@@ -5,7 +5,9 @@
 //! recorded, so that a run repeats itself to the last figure.
 
 mod bound;
+mod causal;
 mod ec2;
+mod law;
 mod nicban;
 mod optimum;
 mod options;
@@ -13,6 +15,7 @@ mod peers;
 mod plot;
 mod random;
 mod report;
+mod seats;
 mod slots;
 mod tally;
 mod trace;
@@ -32,6 +35,7 @@ use bound::Bound;
 use nicban::Settings;
 pub use options::Options;
 use report::{Figure, Outcome, Row, SHARE};
+use slots::LATENCY;
 use tally::Tally;
 use traces::Kind;
 
@@ -142,18 +146,24 @@ fn simulate(kind: &Kind, options: &Options, settings: &Settings) -> Result<Outco
     let mut loudest = peers::LoudestNow::new(&trace, settings.rank.ranking());
     let late = peers::run(&trace, &mut peers::LateOptimum::default());
     let figure = |policy, tally| Figure { policy, tally };
+    let mut figures = vec![
+        figure("nicban", nicban),
+        figure("first-come", peers::run(&trace, &mut peers::FirstCome)),
+        figure("lru", peers::run(&trace, &mut peers::LeastRecent)),
+        figure("loudest-now", peers::run(&trace, &mut loudest)),
+        figure("late-optimum", late),
+    ];
+    let causal = [("late-causal", LATENCY), ("causal-optimum", 0)];
+    figures.extend(causal.into_iter().filter_map(|(policy, late)| {
+        let tally = causal::run(&trace, late)?;
+        Some(figure(policy, tally))
+    }));
+    figures.push(figure("optimum", optimum));
+    figures.push(figure("optimum-budget", budgeted));
     Ok(Outcome {
         trace: trace.name,
         seed: trace.seed,
-        figures: vec![
-            figure("nicban", nicban),
-            figure("first-come", peers::run(&trace, &mut peers::FirstCome)),
-            figure("lru", peers::run(&trace, &mut peers::LeastRecent)),
-            figure("loudest-now", peers::run(&trace, &mut loudest)),
-            figure("late-optimum", late),
-            figure("optimum", optimum),
-            figure("optimum-budget", budgeted),
-        ],
+        figures,
         optimum,
         late,
         calls_needed: bound.calls_for(SHARE * optimum.stopped),

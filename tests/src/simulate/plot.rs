@@ -12,21 +12,23 @@ use super::tally::Tally;
 
 /// The policies in the order in which they are drawn, in colours that the
 /// colour-blind can tell apart (Okabe and Ito 2008).
-const POLICIES: [(&str, RGBColor); 7] = [
+const POLICIES: [(&str, RGBColor); 9] = [
     ("nicban", RGBColor(213, 94, 0)),
     ("first-come", RGBColor(153, 153, 153)),
     ("lru", RGBColor(86, 180, 233)),
     ("loudest-now", RGBColor(0, 158, 115)),
     ("late-optimum", RGBColor(240, 228, 66)),
+    ("late-causal", RGBColor(230, 159, 0)),
+    ("causal-optimum", RGBColor(0, 114, 178)),
     ("optimum-budget", RGBColor(204, 121, 167)),
     ("optimum", RGBColor(0, 0, 0)),
 ];
 
 /// A trace is as wide as its bars and a gap.
-const WIDTH: f64 = 9.0;
+const WIDTH: f64 = 11.0;
 
 /// What is left for the legend, in bars.
-const LEGEND: f64 = 9.0;
+const LEGEND: f64 = 15.0;
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 

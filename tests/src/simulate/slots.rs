@@ -20,6 +20,10 @@ const EC2: Allowance = Allowance {
     period: Duration::from_millis(200),
 };
 
+/// What a policy chooses at the beginning of a second works from this many later on.
+#[expect(clippy::cast_possible_truncation, reason = "seconds")]
+pub(super) const LATENCY: u32 = ANSWER.saturating_add(EFFECT).as_secs() as u32 + 1;
+
 /// The slots of both families.
 #[derive(Debug)]
 pub(super) struct Slots {
@@ -70,8 +74,7 @@ impl Slots {
             .collect();
         newcomers.reverse();
         let now = Duration::from_secs(second.into());
-        let works = now + ANSWER + EFFECT;
-        let works = u32::try_from(works.as_secs()).unwrap_or(u32::MAX) + 1;
+        let works = second + LATENCY;
         // Free slots first, so that nobody is put out for one.
         let order = [true, false];
         for free in order {

@@ -4,6 +4,7 @@ use fastrand::Rng;
 use ipnet::IpNet;
 use nicban::nacl::acl::Family;
 
+use super::law::Law;
 use super::random;
 
 /// How long fail2ban takes to ban a source that starts: some failed logins, in s.
@@ -61,6 +62,16 @@ pub(super) struct Source {
     pub(super) network: IpNet,
     /// In order, apart from each other.
     pub(super) bans: Vec<Ban>,
+    /// None of one that was recorded.
+    pub(super) drawn: Option<Drawn>,
+}
+
+/// What a generated source does, and how that was drawn.
+#[derive(Debug, Clone)]
+pub(super) struct Drawn {
+    /// In order, apart from each other.
+    pub(super) phases: Vec<Phase>,
+    pub(super) law: Law,
 }
 
 impl Source {
@@ -94,13 +105,18 @@ pub(super) struct Trace {
 /// The sources of a trace in the making.
 #[derive(Debug, Default)]
 pub(super) struct Draft {
-    sources: Vec<(IpNet, Vec<Phase>)>,
+    sources: Vec<(IpNet, Vec<Phase>, Option<Law>)>,
 }
 
 impl Draft {
     /// Adds a source, whose phases are in order and apart from each other.
     pub(super) fn add(&mut self, network: IpNet, phases: Vec<Phase>) {
-        self.sources.push((network, phases));
+        self.sources.push((network, phases, None));
+    }
+
+    /// Adds one that was drawn by a law, independently of the others.
+    pub(super) fn draw(&mut self, network: IpNet, phases: Vec<Phase>, law: Law) {
+        self.sources.push((network, phases, Some(law)));
     }
 
     /// The trace of this many seconds.
@@ -108,7 +124,7 @@ impl Draft {
         let mut rng = Rng::with_seed(seed ^ 0xA5A5_5A5A);
         let mut seconds: Vec<Vec<Arrival>> = (0..length).map(|_| Vec::new()).collect();
         let mut sources = Vec::new();
-        for (index, (network, phases)) in (0_u32..).zip(self.sources) {
+        for (index, (network, phases, law)) in (0_u32..).zip(self.sources) {
             let bans = bans(&phases, length);
             for phase in &phases {
                 for ban in &bans {
@@ -123,7 +139,11 @@ impl Draft {
                     }
                 }
             }
-            sources.push(Source { network, bans });
+            sources.push(Source {
+                network,
+                bans,
+                drawn: law.map(|law| Drawn { phases, law }),
+            });
         }
         Trace {
             name,

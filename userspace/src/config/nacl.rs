@@ -35,7 +35,7 @@ pub struct Nacl {
     /// The term of an incumbent that did not come back from probation:
     /// `min_term` to `longest_term`.
     pub first_term: Duration,
-    /// How long a term grows by doubling: 1 s to 7 days.
+    /// How long a term grows, by half at each trial passed: 1 s to 7 days.
     pub longest_term: Duration,
     /// How long one that lost its slot is counted before it may contest one
     /// again: 1 s to 7 days, at least the ranking's warm-up and two ticks.

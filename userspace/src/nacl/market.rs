@@ -6,8 +6,8 @@
 //! any challenger; from then on a challenger needs a clear lead; and once the
 //! term is over the incumbent may be put on trial by a lesser one, its guest: out
 //! of its slot, still dropped on the host, counted again. As soon as it has a clear
-//! lead over its guest it takes the slot back, with its term doubled; one that
-//! keeps silent has lost it.
+//! lead over its guest it takes the slot back, for a term that is longer by half; one
+//! that keeps silent has lost it.
 //!
 //! A trial costs the packets of one that does send. So it is made only where those of
 //! a probation are fewer than the guest would have sent since the incumbent got its
@@ -198,16 +198,24 @@ pub struct Market {
 }
 
 impl Market {
-    /// The term for a network that gets a slot now: the first one, or, for one
-    /// that is back and still sends, double the one before.
+    /// The term for a network that gets a slot now: the first one, or, for one that is
+    /// back and still sends, the one before, longer by half if it was on trial.
+    ///
+    /// By half, and not to the double: of who sends half of the time, half of the trials
+    /// find it sending. Doubled at each, its terms would add up to as much at each
+    /// length, and most of its time would be in long ones, half of it in silence.
     fn term_for(&self, candidate: &Candidate, config: &MarketConfig) -> Duration {
-        match self.former.get(&candidate.network) {
-            Some(before) if candidate.rate >= config.floor => before
-                .incumbent
-                .term
-                .saturating_mul(2)
-                .min(config.longest_term),
-            _ => config.first_term,
+        let before = self.former.get(&candidate.network);
+        let Some(before) = before.filter(|_| candidate.rate >= config.floor) else {
+            return config.first_term;
+        };
+        let term = before.incumbent.term;
+        match before.left {
+            Left::Outright | Left::BanEnded => term,
+            Left::OnTrial { .. } => {
+                let longer = term.as_secs().saturating_mul(3).div_ceil(2);
+                Duration::from_secs(longer).min(config.longest_term)
+            }
         }
     }
 }

@@ -1,15 +1,31 @@
 //! Sources that come and go.
 
+use std::sync::Arc;
+
 use fastrand::Rng;
 use nicban::nacl::acl::Family;
 
 use super::network;
+use crate::simulate::law::{Lasts, Law, Pace, Rates};
 use crate::simulate::random::{exponential, log_normal, pareto, whole};
 use crate::simulate::trace::{Draft, Phase, Trace};
 
 /// A dropped connection is this many packets: the SYN and its retries
 /// (`tcp_syn_retries`, ip-sysctl of the Linux kernel: 6).
 const SYNS: f64 = 7.0;
+
+/// Connections/s of the slowest.
+const SLOWEST: f64 = 0.1;
+
+/// Connections/s of the fastest.
+const FASTEST: f64 = 30.0;
+
+/// How long one goes on, in s: at least, and the tail's exponent.
+const LASTS: (f64, f64) = (60.0, 1.2);
+
+/// For who knows how rates are drawn they are so many: 3 % apart. Twice as many change
+/// what can be stopped by less than 0.01 %.
+const CELLS: u32 = 200;
 
 /// SSH brute force: sources arrive at random, with a mean of `every` seconds
 /// between two.
@@ -23,15 +39,26 @@ const SYNS: f64 = 7.0;
 fn brute_force(draft: &mut Draft, rng: &mut Rng, family: Family, every: f64, length: u32) {
     let mut at = exponential(rng, every);
     let mut n = 0;
+    let (least, exponent) = LASTS;
+    let law = Law {
+        lasts: Lasts::Pareto { least, exponent },
+        head_start: 0,
+        pause: None,
+        pace: Pace::Drawn(Arc::new(Rates::pareto(
+            SYNS * SLOWEST,
+            SYNS * FASTEST,
+            CELLS,
+        ))),
+    };
     while at < f64::from(length) {
         let from = whole(at);
-        let duration = whole(pareto(rng, 60.0, 1.2).min(f64::from(length)));
+        let duration = whole(pareto(rng, least, exponent).min(f64::from(length)));
         let phase = Phase {
             from,
             until: from.saturating_add(duration),
-            rate: SYNS * pareto(rng, 0.1, 1.0).min(30.0),
+            rate: SYNS * pareto(rng, SLOWEST, 1.0).min(FASTEST),
         };
-        draft.add(network(family, n), vec![phase]);
+        draft.draw(network(family, n), vec![phase], law.clone());
         n += 1;
         at += exponential(rng, every);
     }
@@ -45,6 +72,16 @@ pub(super) fn ssh(seed: u64, length: u32) -> Trace {
     brute_force(&mut draft, &mut rng, Family::V6, 30.0, length);
     draft.trace("churn", seed, length)
 }
+
+/// The median of a flood's duration, in s.
+const MEDIAN: f64 = 7.7 * 60.0;
+
+/// The deviation of its logarithm.
+const SIGMA: f64 = 1.84;
+
+/// The shortest and the longest flood, in s.
+const SHORTEST: f64 = 30.0;
+const LONGEST: f64 = 7_200.0;
 
 /// Floods that come in waves.
 ///
@@ -61,14 +98,27 @@ pub(super) fn waves(seed: u64, length: u32) -> Trace {
         let mut n = 20_000;
         while at < f64::from(length) {
             let from = whole(at);
-            let duration = whole(log_normal(&mut rng, 7.7 * 60.0, 1.84).clamp(30.0, 7_200.0));
+            let duration = whole(log_normal(&mut rng, MEDIAN, SIGMA).clamp(SHORTEST, LONGEST));
             for _ in 0..60 {
+                let late = rng.u32(0..10);
                 let phase = Phase {
-                    from: from + rng.u32(0..10),
+                    from: from + late,
                     until: from + duration,
                     rate: log_normal(&mut rng, 50.0, 1.0),
                 };
-                draft.add(network(family, n), vec![phase]);
+                // All of a flood end at once: who is told of one knows of all.
+                let law = Law {
+                    lasts: Lasts::LogNormal {
+                        median: MEDIAN,
+                        sigma: SIGMA,
+                        least: SHORTEST,
+                        most: LONGEST,
+                    },
+                    head_start: late,
+                    pause: None,
+                    pace: Pace::Told,
+                };
+                draft.draw(network(family, n), vec![phase], law);
                 n += 1;
             }
             at += exponential(&mut rng, 1_200.0);

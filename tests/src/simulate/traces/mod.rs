@@ -49,13 +49,13 @@ pub(super) const ALL: [Kind; 10] = [
         name: "churn",
         about: "SSH brute force: sources come and go, durations and rates heavy-tailed",
         make: churn::ssh,
-        floor: 0.85,
+        floor: 0.89,
     },
     Kind {
         name: "waves",
         about: "floods of 60 sources each, minutes long, over SSH brute force",
         make: churn::waves,
-        floor: 0.88,
+        floor: 0.91,
     },
     Kind {
         name: "botnet-24",
@@ -67,13 +67,13 @@ pub(super) const ALL: [Kind; 10] = [
         name: "pulse-wave",
         about: "two groups of 18 that flood in turns of 100 s",
         make: pulses::in_turn,
-        floor: 0.62,
+        floor: 0.84,
     },
     Kind {
         name: "on-off",
         about: "72 that send for 90 s and are quiet for a slot's first term",
         make: pulses::against_the_term,
-        floor: 0.43,
+        floor: 0.66,
     },
     Kind {
         name: "honeypot",

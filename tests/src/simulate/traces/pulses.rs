@@ -5,6 +5,7 @@ use nicban::config::Nacl;
 use nicban::nacl::acl::{FAMILIES, Family};
 
 use super::network;
+use crate::simulate::law::{Lasts, Law, Pace, Pause};
 use crate::simulate::random::{log_normal, whole};
 use crate::simulate::slots::SLOTS;
 use crate::simulate::trace::{Draft, Phase, Trace};
@@ -68,5 +69,15 @@ fn pulses(
         // A little late each time, as timers are.
         from += on + off + whole(rng.f64() * 2.0);
     }
-    draft.add(network(family, n), phases);
+    let law = Law {
+        lasts: Lasts::For(on),
+        head_start: 0,
+        pause: Some(Pause {
+            least: off,
+            // Rounded from 0 to 2, evenly.
+            more: [0.25, 0.5, 0.25],
+        }),
+        pace: Pace::Told,
+    };
+    draft.draw(network(family, n), phases, law);
 }

@@ -21,7 +21,7 @@ pub struct MarketConfig {
     /// An incumbent's term unless it came back from probation; up to
     /// `longest_term`.
     pub first_term: Duration,
-    /// The longest that doubled terms get, and for how long a lost slot is
+    /// The longest that terms grow, and for how long a lost slot is
     /// remembered; up to a week.
     pub longest_term: Duration,
     /// How long one that lost its slot is counted before it may contest one

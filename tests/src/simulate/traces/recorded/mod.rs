@@ -115,7 +115,11 @@ impl Recording {
                     });
                 }
             }
-            banned.push(Source { network, bans });
+            banned.push(Source {
+                network,
+                bans,
+                drawn: None,
+            });
         }
         Trace {
             name,

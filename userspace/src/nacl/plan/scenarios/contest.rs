@@ -1,9 +1,11 @@
 //! Who takes a slot from whom.
 
+use super::super::model::World;
 use super::super::{Change, Reason, Step};
 use super::{full, host, pass};
 use crate::nacl::market::MarketState;
 use ipnet::IpNet;
+use std::time::Duration;
 
 #[test]
 fn a_challenger_needs_the_minimum_term_and_the_margin() {
@@ -142,27 +144,11 @@ fn a_trial_that_would_cost_more_than_it_can_win_is_not_made() {
 }
 
 #[test]
-fn whose_ban_ends_and_begins_anew_has_its_next_term_doubled() {
-    let mut world = full();
-    let first = world.config.market.first_term;
-    world.unban(&host(1));
-    world.reconcile();
-    world.ban(&host(1), 100.0, 2);
-    pass(&mut world, 5);
-    world.reconcile();
-    let network: IpNet = host(1).parse().unwrap();
-    assert_eq!(
-        world.market.acls["acl-1"].incumbents[&network].term,
-        2 * first
-    );
-}
-
-#[test]
-fn back_from_probation_the_term_is_doubled_up_to_the_longest() {
+fn back_from_probation_the_term_grows_by_half_up_to_the_longest() {
     let mut world = full();
     let returner: IpNet = host(18).parse().unwrap();
     let mut terms = Vec::new();
-    for _ in 0..6 {
+    for _ in 0..8 {
         // Its term over, a lesser one gets its slot; it sends on, and takes
         // the slot back.
         pass(&mut world, 3_600);
@@ -202,7 +188,7 @@ fn back_from_probation_the_term_is_doubled_up_to_the_longest() {
         );
         world.unban(&host(99));
     }
-    assert_eq!(terms, [600, 1_200, 2_400, 3_600, 3_600, 3_600]);
+    assert_eq!(terms, [450, 675, 1_013, 1_520, 2_280, 3_420, 3_600, 3_600]);
 }
 
 #[test]
@@ -266,4 +252,30 @@ fn one_that_was_silent_on_trial_begins_anew_when_it_comes_back() {
         world.market.acls["acl-1"].incumbents[&network].term,
         config.first_term
     );
+}
+
+#[test]
+fn only_a_trial_makes_a_term_longer() {
+    let mut world = full();
+    let network: IpNet = host(18).parse().unwrap();
+    let term = |world: &World| world.market.acls["acl-1"].incumbents[&network].term;
+    let long = Duration::from_secs(450);
+    let market = world.market.acls.get_mut("acl-1").unwrap();
+    market.incumbents.get_mut(&network).unwrap().term = long;
+    // Its ban ends, and it is banned anew.
+    world.unban(&host(18));
+    world.reconcile();
+    pass(&mut world, 5);
+    world.ban(&host(18), 50.0, 2);
+    world.reconcile();
+    assert_eq!(term(&world), long);
+    // A louder one takes its slot.
+    pass(&mut world, 60);
+    world.ban(&host(99), 200.0, 1);
+    world.reconcile();
+    assert!(!world.denies(&host(18)));
+    pass(&mut world, 60);
+    world.ban(&host(18), 500.0, 2);
+    world.reconcile();
+    assert_eq!(term(&world), long);
 }
