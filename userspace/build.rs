@@ -1,73 +1,10 @@
 //! Builds the XDP program, which the daemon carries as bytes, to `OUT_DIR/nicban-xdp`.
 
-#[path = "../xtask/src/toolchain.rs"]
-mod toolchain;
+#[path = "../ebpf/build/object.rs"]
+mod object;
 
-use std::{
-    env,
-    path::PathBuf,
-    process::{Command, ExitCode},
-};
+use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, bail};
-use aya_build::{Package, Toolchain};
-
-/// Set for the second run; names the toolchain.
-const INNER: &str = "NICBAN_BUILD_EBPF_WITH";
-
-fn main() -> Result<ExitCode> {
-    match env::var(INNER) {
-        Ok(toolchain) => build(&toolchain),
-        Err(_) => run_again(),
-    }
-}
-
-/// Runs this program again in the environment that the BPF build needs.
-///
-/// aya-build and the cargo that it starts read it from the process, and to set
-/// variables in a running process is unsafe. Set in `.cargo/config.toml`, it
-/// would reach every host compiler as well.
-fn run_again() -> Result<ExitCode> {
-    println!("cargo:rerun-if-env-changed={}", toolchain::OVERRIDE);
-    // The versions and the profile that the program is built with.
-    for file in ["../Cargo.lock", "../Cargo.toml"] {
-        println!("cargo:rerun-if-changed={file}");
-    }
-    let toolchain = toolchain::choose()?;
-    if toolchain::linker()?.is_none() {
-        bail!("bpf-linker is missing: run `cargo xtask setup`");
-    }
-    let status = Command::new(env::current_exe().context("cannot name this program")?)
-        .env(INNER, toolchain)
-        // Lets a stable toolchain build `core` from its sources.
-        .env("RUSTC_BOOTSTRAP", "1")
-        .env("PATH", toolchain::path()?)
-        // aya-build makes a warning of each line that cargo says.
-        .env("CARGO_TERM_QUIET", "true")
-        .status()
-        .context("cannot run this program again")?;
-    Ok(if status.success() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
-}
-
-fn build(toolchain: &str) -> Result<ExitCode> {
-    let manifest = env::var_os("CARGO_MANIFEST_DIR").context("cargo sets CARGO_MANIFEST_DIR")?;
-    let ebpf = PathBuf::from(manifest)
-        .parent()
-        .context("userspace/ is not the workspace's root")?
-        .join("ebpf");
-    let ebpf = ebpf.to_str().context("the workspace's path is not UTF-8")?;
-    aya_build::build_ebpf(
-        [Package {
-            name: "nicban-ebpf",
-            root_dir: ebpf,
-            features: &["program"],
-            ..Package::default()
-        }],
-        Toolchain::Custom(toolchain),
-    )?;
-    Ok(ExitCode::SUCCESS)
+fn main() -> anyhow::Result<ExitCode> {
+    object::build("program")
 }

@@ -25,6 +25,10 @@ pub mod maps {
     pub const HITS_V4: &str = "hits_v4";
     /// Drops by offender: `PERCPU_HASH` of [`super::OffenderV6`] to [`super::Hits`].
     pub const HITS_V6: &str = "hits_v6";
+    /// What stands in front of `bans_v4`: ARRAY of [`LineV4`](crate::index::LineV4).
+    pub const INDEX_V4: &str = "index_v4";
+    /// What stands in front of `bans_v6`: ARRAY of [`LineV6`](crate::index::LineV6).
+    pub const INDEX_V6: &str = "index_v6";
     /// Verdicts by family: `PERCPU_ARRAY` of [`super::Stats`], indexed by [`super::Family`].
     pub const STATS: &str = "stats";
     /// What the daemon tells the program: ARRAY of one [`super::Settings`].
@@ -33,9 +37,9 @@ pub mod maps {
     pub const EVENTS: &str = "events";
 
     /// All of them.
-    pub const ALL: [&str; 11] = [
-        BANS_V4, BANS_V6, NETS_V4, NETS_V6, ALLOW_V4, ALLOW_V6, HITS_V4, HITS_V6, STATS, SETTINGS,
-        EVENTS,
+    pub const ALL: [&str; 13] = [
+        BANS_V4, BANS_V6, NETS_V4, NETS_V6, ALLOW_V4, ALLOW_V6, INDEX_V4, INDEX_V6, HITS_V4,
+        HITS_V6, STATS, SETTINGS, EVENTS,
     ];
 }
 
@@ -125,7 +129,8 @@ pub struct OffenderV6 {
     pub address: [u8; 16],
 }
 
-/// What one CPU dropped, or would have dropped, of one offender.
+/// What one CPU dropped, or would have dropped, of one offender: exactly, but in a dense
+/// flood by samples, see [`Pace`].
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Hits {
@@ -157,7 +162,7 @@ pub struct Stats {
     pub passed: u64,
     /// Dropped.
     pub dropped: u64,
-    /// Bytes of the dropped, from the Ethernet header on.
+    /// Bytes of the dropped, from the Ethernet header on; sampled as [`Hits`] are.
     pub dropped_bytes: u64,
     /// Passed in observe mode that enforce mode would have dropped.
     pub would_drop: u64,
@@ -167,7 +172,37 @@ pub struct Stats {
     pub unparsed: u64,
     /// Dropped, or would have been, but not counted by offender: no room.
     pub untracked: u64,
+    /// How drops are counted. Here, where a drop is at work anyway.
+    pub pace: Pace,
 }
+
+/// What a CPU remembers of a family from drop to drop.
+///
+/// Counting each packet of a dense flood by its offender would cost the cache misses
+/// that the index saved. So each CPU counts packets one by one as long as it has
+/// credit, which comes back with time; then it counts one of [`SAMPLED`] on average,
+/// for that many.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pace {
+    /// The jiffy of `now`.
+    pub jiffy: u64,
+    /// The time at the first packet of that jiffy that was dropped, in ns of `CLOCK_BOOTTIME`.
+    pub now: u64,
+    /// Packets that may still be counted one by one.
+    pub credit: u32,
+    /// Packets to leave out before the next one is counted.
+    pub skip: u32,
+}
+
+/// Packets that a sampled one stands for.
+pub const SAMPLED: u32 = 64;
+
+/// The credit of a CPU at the most, in packets.
+pub const CREDIT: u32 = 4096;
+
+/// Credit comes back at one packet in 2 to this power ns: 61,035 packets/s.
+pub const CREDIT_SHIFT: u32 = 14;
 
 /// What the daemon tells the program.
 #[repr(C)]
@@ -193,8 +228,19 @@ pub struct Settings {
     /// Estan and Varghese, "New directions in traffic measurement and
     /// accounting", SIGCOMM 2002).
     pub newcomer_mask: u32,
+    /// Lines of the region of `index_v4` that is in use, see [`index`](crate::index);
+    /// 0: none is, and `bans_v4` decides.
+    pub index_v4: u32,
+    /// The same of `index_v6`.
+    pub index_v6: u32,
+    /// The length of `ipv6_mask` in bits.
+    pub ipv6_prefix: u32,
     /// Reserved, 0.
-    pub reserved: u32,
+    pub reserved: u64,
+    /// No ban that is in an index ends before this, in ns of `CLOCK_BOOTTIME`. Until
+    /// then what an index holds is dropped; from then on `bans_v4` and `bans_v6` are
+    /// asked whether it has ended.
+    pub index_until: u64,
 }
 
 /// [`Settings::event_mask`] that writes no events.
@@ -239,8 +285,9 @@ assert_layout! {
     OffenderV4 = 4 + 4;
     OffenderV6 = 4 + 16;
     Hits = 2 * 8;
-    Stats = 7 * 8;
-    Settings = 8 + 8 * 4;
+    Stats = 7 * 8 + 24;
+    Settings = 8 + 10 * 4 + 2 * 8;
+    Pace = 2 * 8 + 2 * 4;
     Event = 8 + 2 * 4 + 16 + 4 * 4;
 }
 
@@ -248,7 +295,7 @@ assert_layout! {
 mod pod {
     use super::{
         AddressV4, AddressV6, Allow, Ban, Event, Hits, NetBan, NetworkV6, OffenderV4, OffenderV6,
-        Settings, Stats,
+        Pace, Settings, Stats,
     };
 
     macro_rules! pod {
@@ -262,7 +309,20 @@ mod pod {
     }
 
     pod!(
-        AddressV4, AddressV6, NetworkV6, Ban, NetBan, Allow, OffenderV4, OffenderV6, Hits, Stats,
-        Settings, Event,
+        AddressV4,
+        AddressV6,
+        NetworkV6,
+        Ban,
+        NetBan,
+        Allow,
+        OffenderV4,
+        OffenderV6,
+        Hits,
+        Stats,
+        Settings,
+        Pace,
+        Event,
+        crate::index::LineV4,
+        crate::index::LineV6,
     );
 }

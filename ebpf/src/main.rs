@@ -1,7 +1,7 @@
 //! The XDP program: drops what comes from a banned source, passes all else.
 //!
-//! An honest packet pays for the parser and one hash miss. Everything further
-//! (expiry, allow list, counters per offender, events) happens on a hit.
+//! An honest packet pays for the parser and one line of an index. What the index does not
+//! settle goes to the [maps](program::judge).
 #![no_std]
 #![no_main]
 #![expect(
@@ -18,20 +18,23 @@
 mod program {
     pub(crate) mod count;
     pub(crate) mod frame;
+    pub(crate) mod index;
+    pub(crate) mod judge;
     pub(crate) mod lookup;
     pub(crate) mod maps;
+    pub(crate) mod pace;
 }
 
 use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
-use aya_log_ebpf::debug;
 use nicban_ebpf::{
-    abi::{Family, Settings},
+    abi::Family,
     parse::{self, Source},
 };
 use program::{
     count::{self, Verdict},
-    frame::XdpFrame,
-    lookup, maps,
+    frame::Linear,
+    index::{self, Word},
+    judge, lookup, maps,
 };
 
 /// The verdict on one frame. Whatever goes wrong, the frame passes.
@@ -40,63 +43,30 @@ pub fn nicban(ctx: XdpContext) -> u32 {
     let Some(settings) = maps::SETTINGS.get(0) else {
         return xdp_action::XDP_PASS;
     };
-    match parse::source(&XdpFrame::new(&ctx)) {
-        Source::V4(address) => match lookup::offender_v4(settings, address) {
-            None => pass(Family::V4),
-            Some(_) if lookup::allowed_v4(settings, address) => allow(Family::V4),
-            Some(offender) => {
-                let packet = count::Packet::new(&ctx, Family::V4, lookup::widen(address));
-                count::hit_v4(settings, offender, &packet);
-                debug!(
-                    &ctx,
-                    "banned {:i}/{}", offender.address, offender.prefix_len
-                );
-                drop_or_observe(settings, &packet, offender.prefix_len)
+    match parse::source(&Linear::new(&ctx)) {
+        Source::V4(source) => match index::of_v4(settings, source) {
+            Word::Free if settings.nets_v4 == 0 => count::pass(Family::V4, Verdict::Passed),
+            Word::Free => judge::v4(ctx.ctx, source, judge::NONE),
+            Word::Banned(stats) => {
+                count::drop_v4(&ctx, settings, stats, source, lookup::exact_v4(source))
             }
+            Word::Ask => judge::v4(ctx.ctx, source, judge::ASK),
         },
-        Source::V6(address) => match lookup::offender_v6(settings, address) {
-            None => pass(Family::V6),
-            Some(_) if lookup::allowed_v6(settings, address) => allow(Family::V6),
-            Some(offender) => {
-                let packet = count::Packet::new(&ctx, Family::V6, address);
-                count::hit_v6(settings, offender, &packet);
-                debug!(
-                    &ctx,
-                    "banned {:i}/{}", offender.address, offender.prefix_len
-                );
-                drop_or_observe(settings, &packet, offender.prefix_len)
+        Source::V6 { upper, lower_at } => {
+            let network = upper & u64::from_ne_bytes(settings.ipv6_mask);
+            let lower = || parse::lower_half(&Linear::new(&ctx), lower_at);
+            match index::of_v6(settings, network) {
+                Word::Free if settings.nets_v6 == 0 => count::pass(Family::V6, Verdict::Passed),
+                Word::Free => judge::v6(ctx.ctx, upper, lower(), judge::NONE),
+                Word::Banned(stats) => {
+                    let offender = lookup::exact_v6(settings, network);
+                    count::drop_v6(&ctx, settings, stats, || [upper, lower()], offender)
+                }
+                Word::Ask => judge::v6(ctx.ctx, upper, lower(), judge::ASK),
             }
-        },
-        Source::Other => pass(Family::Other),
-        Source::Unparsed(family) => {
-            count::verdict(family, Verdict::Unparsed);
-            xdp_action::XDP_PASS
         }
-    }
-}
-
-#[inline(always)]
-fn pass(family: Family) -> u32 {
-    count::verdict(family, Verdict::Passed);
-    xdp_action::XDP_PASS
-}
-
-#[inline(always)]
-fn allow(family: Family) -> u32 {
-    count::verdict(family, Verdict::Allowed);
-    xdp_action::XDP_PASS
-}
-
-#[inline(always)]
-fn drop_or_observe(settings: &Settings, packet: &count::Packet<'_>, prefix_len: u32) -> u32 {
-    let enforce = settings.enforce != 0;
-    count::event(settings, packet, prefix_len, enforce);
-    if enforce {
-        count::verdict(packet.family, Verdict::Dropped(packet.length));
-        xdp_action::XDP_DROP
-    } else {
-        count::verdict(packet.family, Verdict::WouldDrop);
-        xdp_action::XDP_PASS
+        Source::Other => count::pass(Family::Other, Verdict::Passed),
+        Source::Unparsed(_) => judge::scattered(ctx.ctx),
     }
 }
 

@@ -26,10 +26,15 @@ impl Frame for &[u8] {
 /// What the parser found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
-    /// An IPv4 packet's source.
-    V4([u8; 4]),
+    /// An IPv4 packet's source, in network byte order.
+    V4(u32),
     /// An IPv6 packet's source.
-    V6([u8; 16]),
+    V6 {
+        /// Its upper half, in network byte order.
+        upper: u64,
+        /// Where its [lower half](lower_half) stands: few packets' is wanted.
+        lower_at: usize,
+    },
     /// Neither IPv4 nor IPv6.
     Other,
     /// Not what its `EtherType` says, cut short, or tagged more than twice.
@@ -40,31 +45,43 @@ pub enum Source {
 const ETHER_TYPE: usize = 12;
 /// A VLAN tag's length: TPID and TCI.
 const TAG: usize = 4;
-/// Tags that are read: 802.1ad's service tag and 802.1Q's customer tag.
-const TAGS: usize = 2;
 
-const IPV4: u16 = 0x0800;
-const IPV6: u16 = 0x86dd;
-const VLAN: u16 = 0x8100;
-const SERVICE_VLAN: u16 = 0x88a8;
+// As they stand in a frame, so that none has to be turned around.
+const IPV4: u16 = 0x0800_u16.to_be();
+const IPV6: u16 = 0x86dd_u16.to_be();
+const VLAN: u16 = 0x8100_u16.to_be();
+const SERVICE_VLAN: u16 = 0x88a8_u16.to_be();
 
 /// The source of a frame.
 #[inline(always)]
 pub fn source<F: Frame>(frame: &F) -> Source {
-    let mut offset = ETHER_TYPE;
-    for _ in 0..=TAGS {
-        let Some(ether_type) = frame.octets(offset).map(u16::from_be_bytes) else {
-            return Source::Unparsed(Family::Other);
-        };
-        let header = offset + 2;
-        match ether_type {
-            IPV4 => return ipv4(frame, header),
-            IPV6 => return ipv6(frame, header),
-            VLAN | SERVICE_VLAN => offset += TAG,
-            _ => return Source::Other,
+    // Written out: a loop's bookkeeping would cost each packet more than the look-up.
+    let mut behind = ether_type(frame, ETHER_TYPE);
+    let mut header = ETHER_TYPE + 2;
+    if is_tag(behind) {
+        behind = ether_type(frame, ETHER_TYPE + TAG);
+        header += TAG;
+        if is_tag(behind) {
+            behind = ether_type(frame, ETHER_TYPE + 2 * TAG);
+            header += TAG;
         }
     }
-    Source::Unparsed(Family::Other)
+    match behind {
+        Some(IPV4) => ipv4(frame, header),
+        Some(IPV6) => ipv6(frame, header),
+        None | Some(VLAN | SERVICE_VLAN) => Source::Unparsed(Family::Other),
+        Some(_) => Source::Other,
+    }
+}
+
+#[inline(always)]
+fn ether_type<F: Frame>(frame: &F, offset: usize) -> Option<u16> {
+    frame.octets(offset).map(u16::from_ne_bytes)
+}
+
+#[inline(always)]
+fn is_tag(ether_type: Option<u16>) -> bool {
+    matches!(ether_type, Some(VLAN | SERVICE_VLAN))
 }
 
 /// The source of an IPv4 header of at least its 20 fixed octets (RFC 791, 3.1).
@@ -72,7 +89,8 @@ pub fn source<F: Frame>(frame: &F) -> Source {
 fn ipv4<F: Frame>(frame: &F, header: usize) -> Source {
     match frame.octets::<20>(header) {
         Some(octets) if octets[0] >> 4 == 4 => {
-            Source::V4([octets[12], octets[13], octets[14], octets[15]])
+            let [.., a, b, c, d, _, _, _, _] = octets;
+            Source::V4(u32::from_ne_bytes([a, b, c, d]))
         }
         _ => Source::Unparsed(Family::V4),
     }
@@ -81,13 +99,23 @@ fn ipv4<F: Frame>(frame: &F, header: usize) -> Source {
 /// The source of an IPv6 header of 40 octets (RFC 8200, 3).
 #[inline(always)]
 fn ipv6<F: Frame>(frame: &F, header: usize) -> Source {
-    if frame.octets::<32>(header + 8).is_none() {
-        return Source::Unparsed(Family::V6);
-    }
-    match (frame.octets::<1>(header), frame.octets::<16>(header + 8)) {
-        (Some([version]), Some(source)) if version >> 4 == 6 => Source::V6(source),
+    match frame.octets::<40>(header) {
+        Some(octets) if octets[0] >> 4 == 6 => {
+            let mut upper = [0; 8];
+            upper.copy_from_slice(&octets[8..16]);
+            Source::V6 {
+                upper: u64::from_ne_bytes(upper),
+                lower_at: header + 16,
+            }
+        }
         _ => Source::Unparsed(Family::V6),
     }
+}
+
+/// The lower half of an IPv6 source, in network byte order; 0 where the frame ends before.
+#[inline(always)]
+pub fn lower_half<F: Frame>(frame: &F, at: usize) -> u64 {
+    frame.octets(at).map_or(0, u64::from_ne_bytes)
 }
 
 #[cfg(test)]
@@ -101,10 +129,10 @@ mod tests {
     fn frame(tags: &[u16], ether_type: u16, payload: &[u8]) -> Vec<u8> {
         let mut frame = MACS.to_vec();
         for tag in tags {
-            frame.extend(tag.to_be_bytes());
+            frame.extend(tag.to_ne_bytes());
             frame.extend([0, 42]);
         }
-        frame.extend(ether_type.to_be_bytes());
+        frame.extend(ether_type.to_ne_bytes());
         frame.extend(payload);
         frame
     }
@@ -127,11 +155,25 @@ mod tests {
         source(&frame)
     }
 
+    fn v6(mut frame: &[u8]) -> Option<[u8; 16]> {
+        let Source::V6 { upper, lower_at } = parse(frame) else {
+            return None;
+        };
+        frame = &frame[..lower_at + 8];
+        let mut source = [0; 16];
+        source[..8].copy_from_slice(&upper.to_ne_bytes());
+        source[8..].copy_from_slice(&lower_half(&frame, lower_at).to_ne_bytes());
+        Some(source)
+    }
+
     #[test]
     fn up_to_two_tags_are_read() {
         for tags in [&[][..], &[VLAN], &[SERVICE_VLAN, VLAN], &[VLAN, VLAN]] {
-            assert_eq!(parse(&frame(tags, IPV4, &ipv4_header())), Source::V4(V4));
-            assert_eq!(parse(&frame(tags, IPV6, &ipv6_header())), Source::V6(V6));
+            assert_eq!(
+                parse(&frame(tags, IPV4, &ipv4_header())),
+                Source::V4(u32::from_ne_bytes(V4))
+            );
+            assert_eq!(v6(&frame(tags, IPV6, &ipv6_header())), Some(V6));
         }
         assert_eq!(
             parse(&frame(&[VLAN; 3], IPV4, &ipv4_header())),
@@ -144,16 +186,22 @@ mod tests {
         let mut options = ipv4_header();
         options[0] = 0x4f;
         options.extend([0; 40]);
-        assert_eq!(parse(&frame(&[], IPV4, &options)), Source::V4(V4));
+        assert_eq!(
+            parse(&frame(&[], IPV4, &options)),
+            Source::V4(u32::from_ne_bytes(V4))
+        );
         let mut hop_by_hop = ipv6_header();
         hop_by_hop[6] = 0;
         hop_by_hop.extend([0; 8]);
-        assert_eq!(parse(&frame(&[], IPV6, &hop_by_hop)), Source::V6(V6));
+        assert_eq!(v6(&frame(&[], IPV6, &hop_by_hop)), Some(V6));
     }
 
     #[test]
     fn another_protocol_is_no_fault() {
-        assert_eq!(parse(&frame(&[], 0x0806, &[0; 28])), Source::Other);
+        assert_eq!(
+            parse(&frame(&[], 0x0806_u16.to_be(), &[0; 28])),
+            Source::Other
+        );
     }
 
     #[test]

@@ -39,6 +39,9 @@ Options:
       --wait SECONDS     go on trying while the daemon restarts [ban, prolong,
                          unban: 5; flush, start, stop: 2; check: 0]
       --timeout SECONDS  wait for each read or write [20]
+      --sync PROGRAM     start only: run `PROGRAM sync` for the jail, beside
+                         fail2ban; an empty one is none [none]
+      --client COMMAND   what that asks fail2ban with [fail2ban-client]
   -h, --help             print this and exit
   -V, --version          print the version and exit
 
@@ -79,6 +82,17 @@ pub(crate) struct Call {
     pub(crate) patience: Duration,
     /// What to ask.
     pub(crate) request: Request,
+    /// What to start besides.
+    pub(crate) sync: Option<Box<Sync>>,
+}
+
+/// A synchronisation that a jail's start begins.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Sync {
+    /// The program of the operator's commands.
+    pub(crate) program: OsString,
+    /// The command that asks fail2ban, if it is not the usual one.
+    pub(crate) client: Option<OsString>,
 }
 
 impl Call {
@@ -212,6 +226,7 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Invocat
     let mut socket = PathBuf::from(DEFAULT_SOCKET);
     let mut timeout = TIMEOUT;
     let mut patience = None;
+    let (mut sync, mut client) = (None, None);
     let verb = loop {
         let word = words.next().ok_or(UsageError::NoVerb)?;
         let word = word.into_string().map_err(|word| not_utf8(&word))?;
@@ -220,14 +235,19 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Invocat
             Some((name, value)) if word.starts_with("--") => (name, Some(OsString::from(value))),
             _ => (word.as_str(), None),
         };
+        let mut given = |option| {
+            let value = attached.clone().or_else(|| words.next());
+            value.ok_or(UsageError::NoOptionValue(option))
+        };
         let mut value = |option| {
-            attached
-                .clone()
-                .or_else(|| words.next())
-                .filter(|value| !value.is_empty())
+            let some = given(option)?;
+            (!some.is_empty())
+                .then_some(some)
                 .ok_or(UsageError::NoOptionValue(option))
         };
         match name {
+            "--sync" => sync = set(given("--sync")?, "sync"),
+            "--client" => client = set(given("--client")?, "client"),
             "--socket" => socket = value("--socket")?.into(),
             "--wait" => patience = Some(seconds("--wait", 0, value("--wait")?)?),
             "--timeout" => timeout = seconds("--timeout", 1, value("--timeout")?)?,
@@ -240,12 +260,20 @@ pub(crate) fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Invocat
     let request = verb.request(&mut Values::new(words)?)?;
     request.validate()?;
     let patience = patience.unwrap_or_else(|| verb.patience());
+    let sync = sync.filter(|_| matches!(verb, Verb::Start));
     Ok(Invocation::Ask(Call {
         socket,
         timeout,
         patience,
         request,
+        sync: sync.map(|program| Box::new(Sync { program, client })),
     }))
+}
+
+/// What an option of fail2ban's action is set to; `None` where it is empty or not set.
+fn set(value: OsString, tag: &str) -> Option<OsString> {
+    let is_unset = value.to_str().is_some_and(|value| is_tag(value, tag));
+    (!value.is_empty() && !is_unset).then_some(value)
 }
 
 fn seconds(option: &'static str, least: u64, value: OsString) -> Result<Duration, UsageError> {

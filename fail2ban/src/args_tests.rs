@@ -312,3 +312,35 @@ proptest! {
         prop_assert_eq!(time, whole + up);
     }
 }
+
+#[test]
+fn a_start_begins_a_synchronisation_if_it_is_told_to() {
+    let sync = |words: &[&str]| match read(words) {
+        Ok(Invocation::Ask(call)) => call.sync.map(|sync| *sync),
+        other => panic!("{words:?} gives {other:?}"),
+    };
+    let start = ["start", "--", "sshd", "<family>"];
+    let with = |options: &[&'static str]| [options, &start[..]].concat();
+    let wanted = |client: Option<&str>| {
+        let (program, client) = ("nicban".into(), client.map(Into::into));
+        Some(Sync { program, client })
+    };
+    assert_eq!(
+        sync(&with(&["--sync", "nicban", "--client", "f -s /x"])),
+        wanted(Some("f -s /x"))
+    );
+    assert_eq!(
+        sync(&with(&["--sync=nicban", "--client", ""])),
+        wanted(None)
+    );
+    // Switched off, and an action file that does not know it.
+    for off in [
+        &[][..],
+        &["--sync", ""],
+        &["--sync", "<sync>", "--client", "<client>"],
+    ] {
+        assert_eq!(sync(&with(off)), None, "{off:?}");
+    }
+    assert_eq!(sync(&["--sync", "nicban", "check", "--", "sshd"]), None);
+    assert_eq!(read(&["--sync"]), Err(UsageError::NoOptionValue("--sync")));
+}

@@ -7,12 +7,15 @@
 //! direction; what does not fit one line is asked for in pages.
 #![forbid(unsafe_code)]
 
+mod bulk;
 mod client;
 mod line;
 mod reply;
 mod request;
+mod synced;
 mod validate;
 
+pub use bulk::{BadEnd, Example, Item, MAX_EXAMPLES, MAX_NETWORKS, ManyBans, Packer, Tally, items};
 pub use client::{Client, ClientError, Timing, ask};
 pub use line::{LineError, Splitter, decode, encode};
 pub use reply::{
@@ -20,6 +23,7 @@ pub use reply::{
     NaclEntry, NaclState, NaclStatus, NaclStep, Outcome, Refusal, RefusalKind, Reply, Status,
 };
 pub use request::{Ban, Mode, Request};
+pub use synced::{MAX_PROBLEM, Synced};
 pub use validate::{Field, InvalidRequest};
 
 /// Where the daemon listens unless its configuration says otherwise.
@@ -30,6 +34,9 @@ pub const MAX_LINE: usize = 64 * 1024;
 
 /// The longest name of a holder, in bytes. fail2ban's jails are far below it.
 pub const MAX_HOLDER: usize = 128;
+
+/// How the holder of an imported list is called, up to the list's own name.
+pub const IMPORT: &str = "import:";
 
 /// The longest reason that an operator may give, in bytes.
 pub const MAX_REASON: usize = 256;

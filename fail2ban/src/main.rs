@@ -4,6 +4,7 @@
 mod args;
 mod origin;
 mod quote;
+mod sync;
 
 use std::fmt;
 use std::io::{self, Write};
@@ -42,6 +43,14 @@ fn meant(mut call: Call) -> Call {
 }
 
 fn put(call: &Call) -> ExitCode {
+    if let Some(sync) = &call.sync
+        && let Request::Start { holder } = &call.request
+        && let Err(error) = sync::start(sync, &call.socket, holder)
+    {
+        // No reason to fail: without it the jail starts as it does elsewhere.
+        let what = format_args!("cannot run {}: {error}", sync.program.display());
+        complain(what, 0);
+    }
     match nicban_protocol::ask(&call.socket, call.timing(), &call.request) {
         Ok(Reply::Done {
             note: Some(note), ..

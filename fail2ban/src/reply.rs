@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Mode;
+use crate::{Mode, Tally};
 
 /// One reply, one line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,6 +35,20 @@ pub enum Reply {
         /// Give this as `after` for the next page; `None` on the last.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         next: Option<String>,
+    },
+    /// [`crate::Request::BanMany`] or [`crate::Request::UnbanMany`] is done: the kernel has it,
+    /// and so has the store.
+    Many(Tally),
+    /// A page of [`crate::Request::Dump`].
+    Dump {
+        /// The networks, see [`crate::Item`]; one without an end is permanent.
+        networks: String,
+        /// Give this as `after` for the next page; `None` on the last. A page may be empty and
+        /// yet not be the last.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        next: Option<String>,
+        /// The length at which single IPv6 addresses are banned, in bits.
+        ipv6_prefix: u8,
     },
     /// [`crate::Request::Status {}`].
     Status(Box<Status>),

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::{ManyBans, Synced};
+
 /// One request, one line.
 ///
 /// Requests without values are written as empty structs: for unit variants serde
@@ -21,6 +23,20 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         holder: Option<String>,
     },
+    /// Drop many networks for one holder (`nicban import`): all of those that may be banned, or
+    /// none of the request. Restored ones (`nicban sync`): as many as there is room for.
+    BanMany(ManyBans),
+    /// End a holder's bans on many networks.
+    UnbanMany {
+        /// Whose bans to end.
+        holder: String,
+        /// The networks, see [`crate::Item`]; ends have no meaning here. Where one has a
+        /// beginning, only a ban that began no later is ended: not one that came since. At most
+        /// [`crate::MAX_NETWORKS`] bytes.
+        networks: String,
+    },
+    /// What came of a synchronisation, for the daemon's log (`nicban sync`).
+    Synced(Synced),
     /// End all of a holder's bans, unless a [`Request::Stop`] follows (`actionflush`).
     Flush {
         /// The jail.
@@ -56,6 +72,16 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         address: Option<String>,
         /// Only bans of this holder.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        holder: Option<String>,
+    },
+    /// A page of bans, some thousands of them, in the order of their addresses: networks and ends
+    /// alone (`nicban export`).
+    Dump {
+        /// What the page before gave as `next`; `None` for the first page.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<String>,
+        /// Only bans of this holder, each with this holder's end.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         holder: Option<String>,
     },

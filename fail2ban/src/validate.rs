@@ -3,7 +3,10 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use crate::{Ban, MAX_HOLDER, MAX_REASON, MAX_TIME, PERMANENT, Request};
+use crate::{
+    Ban, IMPORT, MAX_HOLDER, MAX_NETWORKS, MAX_PROBLEM, MAX_REASON, MAX_TIME, ManyBans, PERMANENT,
+    Request, Synced,
+};
 
 /// The longest name of an interface, in bytes (`IFNAMSIZ` less its NUL, `linux/if.h`).
 const MAX_INTERFACE: usize = 15;
@@ -15,6 +18,10 @@ pub enum Field {
     Holder,
     /// [`Ban::address`], or a network.
     Address,
+    /// [`ManyBans::networks`] and its like.
+    Networks,
+    /// [`ManyBans::until`].
+    Until,
     /// [`Ban::time`].
     Time,
     /// [`Ban::bantime`].
@@ -32,6 +39,8 @@ impl fmt::Display for Field {
         f.write_str(match self {
             Self::Holder => "the holder's name",
             Self::Address => "the address",
+            Self::Networks => "the list of networks",
+            Self::Until => "the end",
             Self::Time => "the time",
             Self::Bantime => "the bantime",
             Self::Reason => "the reason",
@@ -63,6 +72,9 @@ pub enum InvalidRequest {
     /// Neither an address nor a network in CIDR notation.
     #[error("{0} is neither an IPv4 or IPv6 address nor a network like 192.0.2.0/24")]
     NotAnAddress(Field),
+    /// A holder that is no imported list's.
+    #[error("the holder of many bans is not called {IMPORT}NAME, and they are not restored")]
+    NotAList,
     /// A number out of its range.
     #[error("{field} is {value}, allowed is 0 to {MAX_TIME}{}", or_permanent(*.field))]
     OutOfRange {
@@ -94,6 +106,16 @@ impl Request {
                 holder,
             } => {
                 validate_network(network)?;
+                validate_some_holder(holder.as_deref())
+            }
+            Self::BanMany(many) => many.validate(),
+            Self::UnbanMany { holder, networks } => {
+                validate_holder(holder)?;
+                validate_text(Field::Networks, networks, MAX_NETWORKS)
+            }
+            Self::Synced(synced) => synced.validate(),
+            Self::Dump { after, holder } => {
+                after.as_deref().map_or(Ok(()), validate_network)?;
                 validate_some_holder(holder.as_deref())
             }
             Self::Flush { holder }
@@ -148,6 +170,33 @@ impl Ban {
         }
         match &self.reason {
             Some(reason) => validate_text(Field::Reason, reason, MAX_REASON),
+            None => Ok(()),
+        }
+    }
+}
+
+impl ManyBans {
+    /// Whether every value is within its bounds. The networks themselves are read once, by the
+    /// daemon.
+    pub fn validate(&self) -> Result<(), InvalidRequest> {
+        validate_holder(&self.holder)?;
+        // What is restored is kept as a jail's own bans are, not as a list.
+        if !self.restored && self.holder.strip_prefix(IMPORT).is_none_or(str::is_empty) {
+            return Err(InvalidRequest::NotAList);
+        }
+        validate_seconds(Field::Time, self.time)?;
+        if let Some(until) = self.until {
+            validate_seconds(Field::Until, until)?;
+        }
+        validate_text(Field::Networks, &self.networks, MAX_NETWORKS)
+    }
+}
+
+impl Synced {
+    fn validate(&self) -> Result<(), InvalidRequest> {
+        validate_holder(&self.holder)?;
+        match &self.problem {
+            Some(problem) => validate_text(Field::Reason, problem, MAX_PROBLEM),
             None => Ok(()),
         }
     }

@@ -92,6 +92,59 @@ impl AllowList {
     }
 }
 
+/// What the list covers, for many questions in a row.
+#[derive(Debug)]
+pub struct Cover {
+    /// First and last address of each run of allowed ones, in order, none overlapping.
+    v4: Vec<(u128, u128)>,
+    v6: Vec<(u128, u128)>,
+}
+
+impl Cover {
+    /// The list as it is now.
+    pub fn of(list: &AllowList) -> Self {
+        let (v4, v6): (Vec<_>, Vec<_>) = list
+            .iter()
+            .map(|allow| allow.network)
+            .partition(|network| matches!(network, IpNet::V4(_)));
+        let [v4, v6] = [v4, v6].map(|networks| {
+            let mut runs: Vec<(u128, u128)> = networks.iter().map(span).collect();
+            runs.sort_unstable();
+            runs.dedup_by(|next, kept| {
+                let overlaps = next.0 <= kept.1;
+                if overlaps {
+                    kept.1 = kept.1.max(next.1);
+                }
+                overlaps
+            });
+            runs
+        });
+        Self { v4, v6 }
+    }
+
+    /// `false` where [`AllowList::covering`] certainly finds nothing.
+    pub fn may_cover(&self, network: &IpNet) -> bool {
+        let runs = match network {
+            IpNet::V4(_) => &self.v4,
+            IpNet::V6(_) => &self.v6,
+        };
+        let (first, last) = span(network);
+        let behind = runs.partition_point(|run| run.0 <= first);
+        behind.checked_sub(1).is_some_and(|at| runs[at].1 >= last)
+    }
+}
+
+/// The first and the last address of a network.
+fn span(network: &IpNet) -> (u128, u128) {
+    match network {
+        IpNet::V4(net) => (
+            u128::from(u32::from(net.network())),
+            u128::from(u32::from(net.broadcast())),
+        ),
+        IpNet::V6(net) => (u128::from(net.network()), u128::from(net.broadcast())),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,5 +201,29 @@ mod tests {
         assert!(list.names(network));
         assert!(!list.names_besides(network, AllowOrigin::Config));
         assert!(covered(&list, "192.0.2.9", 0));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_cover_misses_nothing(
+            allowed in proptest::collection::vec((0u32..64, 24u8..=32), 0..8),
+            asked in (0u32..64, 24u8..=32),
+        ) {
+            let network = |(bits, length): (u32, u8)| {
+                let address = std::net::Ipv4Addr::from(0xc000_0200 | bits);
+                IpNet::new_assert(address.into(), length).trunc()
+            };
+            let mut list = AllowList::default();
+            for allowed in allowed {
+                list.insert(Allow { network: network(allowed), origin: AllowOrigin::Config, until: None });
+            }
+            let asked = network(asked);
+            let cover = Cover::of(&list);
+            if list.covering(asked, 0).is_some() {
+                proptest::prop_assert!(cover.may_cover(&asked));
+            } else if !list.iter().any(|allow| asked.contains(&allow.network)) {
+                proptest::prop_assert!(!cover.may_cover(&asked));
+            }
+        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The daemon and the operator's commands are one binary, `nicban`; this
 //! library is what both are made of.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod allow;
 #[cfg(feature = "aws")]
@@ -15,7 +15,9 @@ pub mod control;
 pub mod daemon;
 pub mod engine;
 pub mod exit;
+pub mod fail2ban;
 pub mod host;
+pub mod lists;
 pub mod logging;
 pub mod metrics;
 pub mod nacl;

@@ -178,6 +178,13 @@ pub enum TargetError {
     },
 }
 
+impl TargetError {
+    /// Whether an address or a network was given, though not one to ban.
+    pub const fn is_an_address(&self) -> bool {
+        matches!(self, Self::TooWide { .. } | Self::NotASource { .. })
+    }
+}
+
 /// Reads an address or a network. An address is a network of its family's full
 /// length; host bits are cleared, and IPv4-mapped IPv6 becomes IPv4.
 pub fn parse_network(text: &str) -> Result<IpNet, TargetError> {

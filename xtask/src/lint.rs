@@ -1,4 +1,4 @@
-//! Formatting and clippy, on the host's crates and on the XDP program; a warning is an error.
+//! Formatting and clippy, on the host's crates and on the BPF programs; a warning is an error.
 
 use std::process::{Command, Stdio};
 
@@ -23,12 +23,16 @@ pub(crate) fn run() -> Result<()> {
             .args(["clippy", "--package", "nicban", "--no-default-features"])
             .args(["--all-targets", "--quiet", "--", "-D", "warnings"]),
     )?;
-    say("clippy, XDP program");
-    process::run(&mut program()?)
+    for object in ["program", "baselines"] {
+        say(&format!("clippy, for the BPF target: {object}"));
+        process::run(&mut bpf(object)?)?;
+    }
+    Ok(())
 }
 
-/// Clippy as the program is built: for the BPF target, with its own toolchain.
-fn program() -> Result<Command> {
+/// Clippy as an object is built: for the BPF target, with its own toolchain. The feature
+/// asks for the object.
+fn bpf(feature: &str) -> Result<Command> {
     let name = toolchain::choose()?;
     let mut command = if toolchain::has_rustup() {
         let mut command = Command::new("rustup");
@@ -55,7 +59,7 @@ fn program() -> Result<Command> {
             "--package",
             "nicban-ebpf",
             "--features",
-            "program",
+            feature,
             "--quiet",
         ])
         .args(["--target", TARGET, "-Z", "build-std=core"])

@@ -2,144 +2,235 @@
 
 use aya_ebpf::{
     EbpfContext as _,
-    bindings::BPF_ANY,
+    bindings::{
+        BPF_ANY,
+        xdp_action::{XDP_DROP, XDP_PASS},
+        xdp_md,
+    },
     btf_maps::PerCpuHashMap,
-    helpers::{bpf_get_prandom_u32, bpf_ktime_get_boot_ns, bpf_xdp_get_buff_len},
+    helpers::{bpf_ktime_get_boot_ns, bpf_xdp_get_buff_len},
     programs::XdpContext,
 };
-use nicban_ebpf::abi::{EVENTS_OFF, Event, Family, Hits, OffenderV4, OffenderV6, Settings};
+use aya_log_ebpf::debug;
+use nicban_ebpf::abi::{EVENTS_OFF, Event, Family, Hits, OffenderV4, OffenderV6, Settings, Stats};
 
-use super::maps::{EVENTS, HITS_V4, HITS_V6, STATS};
+use super::{
+    lookup::{halves, join},
+    maps::{EVENTS, HITS_V4, HITS_V6, SETTINGS, STATS},
+    pace::{self, random},
+};
 
-/// What became of a frame.
+/// Why a frame passes.
 #[derive(Clone, Copy)]
 pub(crate) enum Verdict {
     /// No ban.
     Passed,
-    /// Banned, with the frame's bytes.
-    Dropped(u64),
-    /// Banned, in observe mode.
-    WouldDrop,
     /// Banned, but allowed.
     Allowed,
     /// Not understood.
     Unparsed,
 }
 
-/// A packet that a ban caught.
-pub(crate) struct Packet<'a> {
-    ctx: &'a XdpContext,
-    source: [u8; 16],
-    /// Its family.
-    pub(crate) family: Family,
-    /// The frame's bytes, fragments included.
-    pub(crate) length: u64,
-}
-
-impl<'a> Packet<'a> {
-    /// The packet of a context.
-    #[inline(always)]
-    pub(crate) fn new(ctx: &'a XdpContext, family: Family, source: [u8; 16]) -> Self {
-        Self {
-            ctx,
-            source,
-            family,
-            // SAFETY: the context is the one that the kernel gave the program.
-            length: unsafe { bpf_xdp_get_buff_len(ctx.as_ptr().cast()) },
+/// Lets a frame pass.
+#[inline(always)]
+pub(crate) fn pass(family: Family, verdict: Verdict) -> u32 {
+    if let Some(stats) = stats(family) {
+        match verdict {
+            Verdict::Passed => stats.passed += 1,
+            Verdict::Allowed => stats.allowed += 1,
+            Verdict::Unparsed => stats.unparsed += 1,
         }
     }
+    XDP_PASS
 }
 
-/// Counts a verdict.
+/// Drops a frame from an IPv4 source that a ban caught, or says that it would be.
 #[inline(always)]
-pub(crate) fn verdict(family: Family, verdict: Verdict) {
-    let Some(stats) = STATS.get_ptr_mut(family as u32) else {
-        return;
-    };
+pub(crate) fn drop_v4(
+    ctx: &XdpContext,
+    settings: &Settings,
+    stats: &mut Stats,
+    source: u32,
+    offender: OffenderV4,
+) -> u32 {
+    let weight = pace::weight(&mut stats.pace);
+    if weight != 0 {
+        let address = u32::from_ne_bytes(offender.address);
+        hit_v4(ctx.ctx, address, offender.prefix_len, weight);
+    }
+    debug!(ctx, "banned {:i}/{}", offender.address, offender.prefix_len);
+    if settings.event_mask != EVENTS_OFF {
+        event(
+            ctx.ctx,
+            u64::from(source),
+            0,
+            Family::V4 as u32,
+            offender.prefix_len,
+        );
+    }
+    drop_or_observe(settings, stats)
+}
+
+/// As [`drop_v4`], from an IPv6 source.
+#[inline(always)]
+pub(crate) fn drop_v6(
+    ctx: &XdpContext,
+    settings: &Settings,
+    stats: &mut Stats,
+    source: impl FnOnce() -> [u64; 2],
+    offender: OffenderV6,
+) -> u32 {
+    let weight = pace::weight(&mut stats.pace);
+    if weight != 0 {
+        let [network, host] = halves(offender.address);
+        hit_v6(ctx.ctx, network, host, offender.prefix_len, weight);
+    }
+    debug!(ctx, "banned {:i}/{}", offender.address, offender.prefix_len);
+    if settings.event_mask != EVENTS_OFF {
+        let [upper, lower] = source();
+        event(
+            ctx.ctx,
+            upper,
+            lower,
+            Family::V6 as u32,
+            offender.prefix_len,
+        );
+    }
+    drop_or_observe(settings, stats)
+}
+
+#[inline(always)]
+fn drop_or_observe(settings: &Settings, stats: &mut Stats) -> u32 {
+    if settings.enforce == 0 {
+        stats.would_drop += 1;
+        return XDP_PASS;
+    }
+    stats.dropped += 1;
+    XDP_DROP
+}
+
+/// As [`stats`], with its pace brought up to the present.
+#[inline(always)]
+pub(crate) fn present(family: Family) -> Option<&'static mut Stats> {
+    let stats = stats(family)?;
+    pace::follow(&mut stats.pace);
+    Some(stats)
+}
+
+/// This CPU's verdicts on a family.
+#[inline(always)]
+pub(crate) fn stats(family: Family) -> Option<&'static mut Stats> {
+    let stats = STATS.get_ptr_mut(family as u32)?;
     // SAFETY: the entry is this CPU's own, and XDP programs of one CPU don't
-    // interrupt each other: nobody else writes it.
-    let stats = unsafe { &mut *stats };
-    match verdict {
-        Verdict::Passed => stats.passed += 1,
-        Verdict::Dropped(bytes) => {
-            stats.dropped += 1;
-            stats.dropped_bytes += bytes;
-        }
-        Verdict::WouldDrop => stats.would_drop += 1,
-        Verdict::Allowed => stats.allowed += 1,
-        Verdict::Unparsed => stats.unparsed += 1,
-    }
+    // interrupt each other: nobody else writes it. The map outlives the program.
+    Some(unsafe { &mut *stats })
 }
 
-/// Counts a packet of an IPv4 offender.
+/// A frame's bytes, fragments included.
 #[inline(always)]
-pub(crate) fn hit_v4(settings: &Settings, offender: OffenderV4, packet: &Packet<'_>) {
-    hit(settings, &HITS_V4, offender, packet);
+fn length(ctx: &XdpContext) -> u64 {
+    // SAFETY: the context is the one that the kernel gave the program.
+    unsafe { bpf_xdp_get_buff_len(ctx.as_ptr().cast()) }
 }
 
-/// Counts a packet of an IPv6 offender.
-#[inline(always)]
-pub(crate) fn hit_v6(settings: &Settings, offender: OffenderV6, packet: &Packet<'_>) {
-    hit(settings, &HITS_V6, offender, packet);
+/// Counts packets of an IPv4 offender: as many as this one stands for.
+#[inline(never)]
+fn hit_v4(ctx: *mut xdp_md, address: u32, prefix_len: u32, weight: u32) {
+    let offender = OffenderV4 {
+        prefix_len,
+        address: address.to_ne_bytes(),
+    };
+    hit(
+        Family::V4,
+        &HITS_V4,
+        offender,
+        &XdpContext::new(ctx),
+        weight,
+    );
+}
+
+/// Counts packets of an IPv6 offender: as many as this one stands for.
+#[inline(never)]
+fn hit_v6(ctx: *mut xdp_md, upper: u64, lower: u64, prefix_len: u32, weight: u32) {
+    let offender = OffenderV6 {
+        prefix_len,
+        address: join(upper, lower),
+    };
+    hit(
+        Family::V6,
+        &HITS_V6,
+        offender,
+        &XdpContext::new(ctx),
+        weight,
+    );
 }
 
 #[inline(always)]
 fn hit<K: Copy, const N: usize, const F: usize>(
-    settings: &Settings,
+    family: Family,
     hits: &PerCpuHashMap<K, Hits, N, F>,
     offender: K,
-    packet: &Packet<'_>,
+    ctx: &XdpContext,
+    weight: u32,
 ) {
+    let packets = u64::from(weight);
+    let sample = Hits {
+        packets,
+        bytes: packets * length(ctx),
+    };
+    let Some(settings) = SETTINGS.get(0) else {
+        return;
+    };
+    let mut stats = stats(family);
+    if settings.enforce != 0
+        && let Some(stats) = &mut stats
+    {
+        stats.dropped_bytes += sample.bytes;
+    }
     if let Some(known) = hits.get_ptr_mut(offender) {
-        // SAFETY: the value is this CPU's own, see `verdict`.
+        // SAFETY: the value is this CPU's own, see `stats`.
         let known = unsafe { &mut *known };
-        known.packets += 1;
-        known.bytes += packet.length;
+        known.packets += sample.packets;
+        known.bytes += sample.bytes;
         return;
     }
-    let first = Hits {
-        packets: 1,
-        bytes: packet.length,
-    };
-    let chosen = settings.newcomer_mask == 0 || random() & settings.newcomer_mask == 0;
+    let mask = settings.newcomer_mask;
+    let chosen = mask == 0 || random() & mask == 0;
     // Not only where there is none: another CPU may have put the offender in since
-    // the look-up. This CPU's part of its value is zero then, and `first` replaces
+    // the look-up. This CPU's part of its value is zero then, and `sample` replaces
     // that part alone.
-    let counted = chosen && hits.insert(offender, first, u64::from(BPF_ANY)).is_ok();
-    if !counted && let Some(stats) = STATS.get_ptr_mut(packet.family as u32) {
-        // SAFETY: see `verdict`.
-        unsafe { (*stats).untracked += 1 };
+    let counted = chosen && hits.insert(offender, sample, u64::from(BPF_ANY)).is_ok();
+    if !counted && let Some(stats) = &mut stats {
+        stats.untracked += packets;
     }
 }
 
-/// Reports one drop in a while, where somebody watches.
+/// Reports one drop in a while, where somebody watches. An IPv4 source stands in `upper`.
 #[expect(
     clippy::cast_possible_truncation,
     reason = "the kernel counts interfaces and frames' bytes in 32 bits"
 )]
-#[inline(always)]
-pub(crate) fn event(settings: &Settings, packet: &Packet<'_>, prefix_len: u32, dropped: bool) {
-    if settings.event_mask == EVENTS_OFF || random() & settings.event_mask != 0 {
+#[inline(never)]
+fn event(ctx: *mut xdp_md, upper: u64, lower: u64, family: u32, prefix_len: u32) {
+    let ctx = XdpContext::new(ctx);
+    let Some(settings) = SETTINGS.get(0) else {
+        return;
+    };
+    if random() & settings.event_mask != 0 {
         return;
     }
     let event = Event {
         // SAFETY: the helper has no precondition.
         at: unsafe { bpf_ktime_get_boot_ns() },
-        interface: packet.ctx.ingress_ifindex() as u32,
-        length: packet.length as u32,
-        source: packet.source,
-        family: packet.family as u32,
+        interface: ctx.ingress_ifindex() as u32,
+        length: length(&ctx) as u32,
+        source: join(upper, lower),
+        family,
         prefix_len,
-        dropped: u32::from(dropped),
+        dropped: u32::from(settings.enforce != 0),
         reserved: 0,
     };
     // A full ring means a watcher that can't keep up: it misses samples, and the
     // counters miss nothing.
     let _full = EVENTS.output(event, 0);
-}
-
-#[inline(always)]
-fn random() -> u32 {
-    // SAFETY: the helper has no precondition.
-    unsafe { bpf_get_prandom_u32() }
 }

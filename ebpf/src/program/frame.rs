@@ -1,35 +1,69 @@
-//! A frame as XDP shows it: two pointers, and a helper for what lies in fragments.
+//! A frame as XDP shows it: two pointers to its linear part, and a helper for the rest.
 
 use aya_ebpf::{EbpfContext as _, helpers::bpf_xdp_load_bytes, programs::XdpContext};
 use nicban_ebpf::parse::Frame;
 
-/// A frame. Most drivers put its headers in the linear part, which the program
-/// reads by itself; some leave them, or a part, in a fragment (mlx5 with striding
-/// receive queues), where a helper reads them.
-pub(crate) struct XdpFrame<'a> {
-    ctx: &'a XdpContext,
+/// The linear part of a frame, which the program reads by itself. Most drivers put the
+/// headers there.
+pub(crate) struct Linear {
     data: usize,
     data_end: usize,
 }
 
-impl<'a> XdpFrame<'a> {
-    /// The frame of a context.
+impl Linear {
+    /// The linear part of a context's frame.
     #[inline(always)]
-    pub(crate) fn new(ctx: &'a XdpContext) -> Self {
+    pub(crate) fn new(ctx: &XdpContext) -> Self {
         Self {
-            ctx,
             data: ctx.data(),
             data_end: ctx.data_end(),
         }
     }
+}
 
-    /// Octets that the linear part does not hold in whole.
+impl Frame for Linear {
+    #[inline(always)]
+    fn octets<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+        const { assert!(N.is_multiple_of(2), "octets are read by twos") };
+        let start = self.data + offset;
+        if start + N > self.data_end {
+            return None;
+        }
+        let mut octets = [0; N];
+        // By twos: every field that is read has an even length and offset, but four and
+        // more octets are not aligned to their number behind an Ethernet header.
+        for (index, pair) in octets.chunks_exact_mut(2).enumerate() {
+            // SAFETY: `start` is within the packet and N octets lie before its end, as
+            // just compared, and the kernel puts frames at even addresses. The verifier
+            // proves of the compiled program what it has to hold on this machine.
+            let read = unsafe { *((start + 2 * index) as *const [u8; 2]).cast::<u16>() };
+            pair.copy_from_slice(&read.to_ne_bytes());
+        }
+        Some(octets)
+    }
+}
+
+/// A whole frame, read by a helper: some drivers leave headers, or a part of them, in a
+/// fragment (mlx5 with striding receive queues).
+pub(crate) struct Scattered<'a> {
+    ctx: &'a XdpContext,
+}
+
+impl<'a> Scattered<'a> {
+    /// The frame of a context.
+    #[inline(always)]
+    pub(crate) const fn new(ctx: &'a XdpContext) -> Self {
+        Self { ctx }
+    }
+}
+
+impl Frame for Scattered<'_> {
     #[expect(
         clippy::cast_possible_truncation,
         reason = "the headers are within the first hundred octets"
     )]
     #[inline(always)]
-    fn scattered<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+    fn octets<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
         let mut octets = [0; N];
         // SAFETY: the context is the one that the kernel gave the program, and the
         // helper writes N octets at most to an array of N.
@@ -42,19 +76,5 @@ impl<'a> XdpFrame<'a> {
             )
         };
         (status == 0).then_some(octets)
-    }
-}
-
-impl Frame for XdpFrame<'_> {
-    #[inline(always)]
-    fn octets<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
-        let start = self.data + offset;
-        if start + N > self.data_end {
-            return self.scattered(offset);
-        }
-        // SAFETY: `start` is within the packet and N octets lie before its end,
-        // as just compared; an octet array has no alignment. The verifier
-        // proves the same of the compiled program.
-        Some(unsafe { *(start as *const [u8; N]) })
     }
 }

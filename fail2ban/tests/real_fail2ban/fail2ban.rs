@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -10,6 +11,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const SERVER: &str = "fail2ban-server";
 const CLIENT: &str = "fail2ban-client";
+
+/// What the action is told to ask fail2ban with.
+pub(crate) const CLIENT_OF_SYNC: &str = "asks -s /it --help";
 
 /// How long fail2ban may take to come up.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -64,19 +68,59 @@ impl Fail2ban {
             ),
         )
         .unwrap();
+        new.write_sync();
         new.set_jails(jails);
         new
+    }
+
+    /// A program in the place of `nicban`, which notes its words.
+    fn write_sync(&self) {
+        let script = format!(
+            "#!/bin/sh\nprintf '[%s]' \"$@\" >>{0}\nprintf '\\n' >>{0}\n",
+            self.path("synced").display()
+        );
+        fs::write(self.sync(), script).unwrap();
+        fs::set_permissions(self.sync(), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// Takes that program away.
+    pub(crate) fn remove_sync(&self) {
+        fs::remove_file(self.sync()).unwrap();
+    }
+
+    fn sync(&self) -> PathBuf {
+        self.path("sync")
+    }
+
+    /// The words of so many synchronisations, each with its own, once they have begun.
+    pub(crate) fn wait_synced(&self, count: usize) -> Vec<String> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let text = fs::read_to_string(self.path("synced")).unwrap_or_default();
+            // The last line may be half of one.
+            let lines: Vec<String> = text.split_inclusive('\n').map(str::to_owned).collect();
+            if lines.iter().filter(|line| line.ends_with('\n')).count() >= count {
+                return lines;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{lines:?}, and {count} were awaited"
+            );
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Writes the jails, each a name and lines of configuration.
     pub(crate) fn set_jails(&self, jails: &[(&str, &str)]) {
         // As Debian's jail.conf puts an action together, the two pairs of brackets included.
         let mut text = format!(
-            "{DEFAULTS}banaction = nicban[nicban=\"{}\", socket=\"{}\"]\n\
+            "{DEFAULTS}banaction = nicban[nicban=\"{}\", socket=\"{}\", sync=\"{}\", client=\"{}\"]\n\
              action = %(banaction)s[port=\"%(port)s\", protocol=\"%(protocol)s\", \
              chain=\"%(chain)s\"]\n",
             env!("CARGO_BIN_EXE_nicban-action"),
-            self.daemon_socket().display()
+            self.daemon_socket().display(),
+            self.sync().display(),
+            CLIENT_OF_SYNC,
         );
         for (name, lines) in jails {
             let log = self.jail_log(name);

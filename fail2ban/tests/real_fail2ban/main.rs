@@ -12,7 +12,7 @@ mod fail2ban;
 use std::thread;
 
 use daemon::{Daemon, PROTECTED};
-use fail2ban::Fail2ban;
+use fail2ban::{CLIENT_OF_SYNC, Fail2ban};
 use nicban_protocol::{Ban, Request};
 
 const V4: &str = "192.0.2.1";
@@ -160,6 +160,34 @@ fn a_jail_that_restarts_lifts_nothing() {
             restored(&before)
         );
     }
+}
+
+#[test]
+fn a_start_begins_one_synchronisation_with_the_words_as_they_stand() {
+    let (fail2ban, mut daemon) = scene("");
+    let synced = format!(
+        "[sync][--socket={}][--jail=probe][--settle=60s][--client={CLIENT_OF_SYNC}]\n",
+        fail2ban.daemon_socket().display()
+    );
+    assert_eq!(fail2ban.wait_synced(1), std::slice::from_ref(&synced));
+    fail2ban.attack("probe", &[V4, V6]);
+    settled_bans(&fail2ban, &mut daemon, 2);
+    fail2ban.client(&["reload"]);
+    fail2ban.client(&["unban", "--all"]);
+    fail2ban.client(&["restart", "probe"]);
+    assert_eq!(fail2ban.wait_synced(2), [synced.clone(), synced]);
+}
+
+#[test]
+fn a_synchronisation_that_cannot_run_keeps_no_jail_from_starting() {
+    let (fail2ban, mut daemon) = scene("");
+    fail2ban.wait_synced(1);
+    fail2ban.remove_sync();
+    fail2ban.client(&["restart", "probe"]);
+    assert_eq!(daemon.wait(2), [stop(), start()]);
+    fail2ban.attack("probe", &[V4]);
+    settled_bans(&fail2ban, &mut daemon, 1);
+    assert!(!fail2ban.log().contains("ERROR"), "{}", fail2ban.log());
 }
 
 #[test]
@@ -321,8 +349,12 @@ fn the_shipped_jail_takes_effect_on_a_stock_configuration() {
     assert!(sshd("'addaction'").unwrap().contains("'nicban'"), "{dump}");
     let action = sshd("'actionban'").unwrap();
     for verb in ["start", "stop", "flush", "check", "ban", "prolong", "unban"] {
+        let sync = match verb {
+            "start" => "--sync \"\" --client \"fail2ban-client\" ",
+            _ => "",
+        };
         let command = format!(
-            "exec nicban-action --socket \"/run/nicban/nicban.sock\" {verb} -- \"sshd\" \"<"
+            "exec nicban-action --socket \"/run/nicban/nicban.sock\" {sync}{verb} -- \"sshd\" \"<"
         );
         assert!(
             action.contains(&format!("['action{verb}', '{command}")),

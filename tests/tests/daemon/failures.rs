@@ -161,6 +161,49 @@ fn what_the_store_refuses_is_taken_back() -> Result<()> {
 }
 
 #[test]
+fn a_list_that_the_store_refuses_is_taken_back() -> Result<()> {
+    let site = Site::new()?;
+    let wire = site.wire()?;
+    let disk = SmallDisk::start(&site)?;
+    let daemon = &disk.daemon;
+    daemon.ban("sshd", "10.1.0.1", now(), 600)?;
+    let file = site.folder().join("list");
+    let first = u32::from_be_bytes([10, 1, 0, 0]);
+    let addresses = (first..first + 3_000).map(std::net::Ipv4Addr::from);
+    let lines: Vec<String> = addresses.map(|address| address.to_string()).collect();
+    fs::write(&file, lines.join("\n"))?;
+    let file = file.display().to_string();
+
+    disk.fill()?;
+    let error = site.nicban(&["import", &file])?.with_code(1)?;
+    assert!(
+        error.contains("the store refused it") && error.contains("0 of 3000 were imported"),
+        "{error}"
+    );
+    wire.arrives("10.1.0.0")?;
+    wire.blocked("10.1.0.1")?;
+    assert_eq!(site.pins().banned_v4()?, ["10.1.0.1".parse()?].into());
+    assert_eq!(daemon.status()?.bans, 1);
+
+    disk.make_room()?;
+    site.nicban(&["import", &file])?.well()?;
+    wire.blocked("10.1.0.0")?;
+    assert_eq!(site.pins().banned_v4()?.len(), 3_000);
+
+    disk.fill()?;
+    let lift = ["unban", "--all", "--holder", "import:list"];
+    site.nicban(&lift)?.with_code(1)?;
+    wire.blocked("10.1.0.0")?;
+    assert_eq!(site.pins().banned_v4()?.len(), 3_000);
+    disk.make_room()?;
+    site.nicban(&lift)?.well()?;
+    wire.arrives("10.1.0.0")?;
+    wire.blocked("10.1.0.1")?;
+    assert_eq!(site.pins().banned_v4()?, ["10.1.0.1".parse()?].into());
+    Ok(())
+}
+
+#[test]
 fn a_damaged_store_is_set_aside_and_what_was_dropped_stays_so() -> Result<()> {
     let site = Site::new()?;
     let wire = site.wire()?;

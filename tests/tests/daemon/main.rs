@@ -14,6 +14,7 @@ mod configuration;
 mod expiry;
 mod failures;
 mod flush;
+mod import;
 mod jails;
 mod linking;
 mod metrics;

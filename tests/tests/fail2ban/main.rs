@@ -15,3 +15,4 @@ mod refused;
 mod restart;
 mod scene;
 mod sentence;
+mod sync;

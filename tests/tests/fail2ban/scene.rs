@@ -177,6 +177,33 @@ impl Scene {
         Ok(())
     }
 
+    /// Forgets all that nicban knows, in the kernel too. No daemon may run.
+    pub(crate) fn forget_all(&self) -> Result<()> {
+        fs::remove_dir_all(self.path("state")).context("remove the store")?;
+        let pins = self.pins.path();
+        for pin in fs::read_dir(pins).context("read the pins")? {
+            fs::remove_file(pin?.path()).context("remove a pin")?;
+        }
+        Ok(())
+    }
+
+    /// Runs `nicban sync` for all jails: what it tells.
+    pub(crate) fn sync(&self) -> Result<String> {
+        let client = format!(
+            "fail2ban-client -c {} -s {}",
+            self.path("fail2ban").display(),
+            self.path("fail2ban.sock").display()
+        );
+        process::run(
+            std::process::Command::new(program(Program::Nicban)?)
+                .arg("sync")
+                .arg("--socket")
+                .arg(self.path("nicban.sock"))
+                .arg("--client")
+                .arg(client),
+        )
+    }
+
     /// As a crash or the OOM killer ends it.
     pub(crate) fn kill_daemon(&self) -> Result<()> {
         let daemon = self.daemon.take().context("no daemon runs")?;

@@ -7,6 +7,7 @@ mod exact;
 mod expiry;
 mod frames;
 mod garbage;
+mod index;
 mod inspect;
 mod jumbo;
 mod limits;

@@ -79,7 +79,11 @@ fn upgrade(change: impl FnOnce(&mut LoadOptions)) -> Datapath {
 #[test]
 fn another_max_bans_makes_new_maps_while_the_old_program_drops_on() {
     let mut new = upgrade(|options| options.max_bans = 128);
-    assert_eq!(new.renewed, ["bans_v4", "bans_v6"]);
+    // The settings tell the old program what is in its indexes.
+    assert_eq!(
+        new.renewed,
+        ["settings", "bans_v4", "bans_v6", "index_v4", "index_v6"]
+    );
     expect(&mut new, Pass, &frames(&[SOURCES[0], SOURCES[2]]));
     expect(&mut new, Drop, &frames(&[SOURCES[1], SOURCES[3]]));
     for network in BANS {

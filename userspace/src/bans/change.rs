@@ -5,6 +5,7 @@ use std::sync::Arc;
 use nicban_protocol::{Holder, Outcome, PERMANENT};
 
 use super::jail::JailEdit;
+use super::many::Fresh;
 use crate::target::{Map, Target};
 
 /// When a hold ends. A permanent one is later than any other.
@@ -109,6 +110,15 @@ pub enum StoreChange {
         target: Target,
         /// The hold.
         hold: Hold,
+    },
+    /// Keep many holds of one holder, on targets that it does not hold.
+    PutMany {
+        /// Whose they are.
+        holder: Arc<str>,
+        /// When they began.
+        since: i64,
+        /// What they are on, in order, and when each ends.
+        holds: Fresh,
     },
     /// Forget a hold.
     DeleteHold {

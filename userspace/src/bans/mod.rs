@@ -13,8 +13,10 @@
 mod change;
 mod entry;
 mod jail;
+mod many;
 mod names;
 mod plan;
+mod restored;
 mod state;
 mod view;
 
@@ -24,5 +26,7 @@ mod model;
 mod tests;
 
 pub use change::{Change, Full, Hold, KernelChange, SentenceError, StoreChange, Until};
+pub use many::{Fresh, ManyChange, TooMany, UndoMany};
+pub use restored::{Restored, Served};
 pub use state::{Bans, Limits, Undo};
 pub use view::Ban;

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use nicban_protocol::Outcome;
 use proptest::prelude::*;
 
-use super::{Bans, Change, Hold, KernelChange, Limits, StoreChange, Until};
+use super::{Bans, Change, Hold, KernelChange, Limits, ManyChange, StoreChange, Until};
 use crate::target::{Ipv6Prefix, Map, Target};
 
 const WINDOW: i64 = 2;
@@ -26,7 +27,7 @@ const TARGETS: [&str; 9] = [
     "203.0.113.0/25",
     "2001:db8::/48",
 ];
-const HOLDERS: [&str; 3] = ["sshd", "nginx", "manual"];
+const HOLDERS: [&str; 4] = ["sshd", "nginx", "manual", "import:list"];
 
 #[derive(Debug, Clone)]
 enum Op {
@@ -37,6 +38,11 @@ enum Op {
         bantime: i64,
         restored: bool,
         prolong: bool,
+    },
+    /// Several of one list: a target, and how long.
+    Many {
+        holder: usize,
+        bans: Vec<(usize, i64)>,
     },
     Unban {
         target: usize,
@@ -79,7 +85,14 @@ fn op() -> impl Strategy<Value = Op> {
         );
     let unban = (0..TARGETS.len(), prop::option::of(0..HOLDERS.len()))
         .prop_map(|(target, holder)| Op::Unban { target, holder });
+    let bantime = prop_oneof![Just(-1i64), 0i64..60];
+    let many = (
+        0..HOLDERS.len(),
+        prop::collection::vec((0..TARGETS.len(), bantime), 0..6),
+    )
+        .prop_map(|(holder, bans)| Op::Many { holder, bans });
     prop_oneof![
+        4 => many,
         8 => ban,
         3 => unban,
         2 => (0..HOLDERS.len()).prop_map(Op::Flush),
@@ -169,6 +182,32 @@ impl Model {
         {
             flush.covers.remove(&target);
         }
+        true
+    }
+
+    /// All of them, or none where one has no room. What the list holds until then already stays
+    /// as it is, unless a flush asks what was banned after it.
+    fn many(&mut self, holder: usize, bans: &[(Target, Until)], now: i64) -> bool {
+        let mut latest: BTreeMap<Target, Until> = BTreeMap::new();
+        for (target, until) in bans.iter().filter(|ban| !ban.1.is_over(now)) {
+            let end = latest.entry(*target).or_insert(*until);
+            *end = (*end).max(*until);
+        }
+        let mut after = self.clone();
+        let flushes = after.flushes.iter().any(|flush| flush.holder == holder);
+        for (target, until) in latest {
+            let own = after
+                .holds
+                .iter()
+                .find(|own| (own.0, own.1) == (target, holder));
+            if own.is_some_and(|own| own.3 == until) && !flushes {
+                continue;
+            }
+            if !after.ban((target, holder, now, until), false, now) {
+                return false;
+            }
+        }
+        *self = after;
         true
     }
 
@@ -307,24 +346,78 @@ impl Subject {
             return;
         }
         kernel_does(&mut self.kernel, change.target, change.kernel);
-        for change in change.store.iter().cloned() {
-            match change {
-                StoreChange::PutHold { target, hold } => {
-                    self.holds.insert((target, Arc::clone(&hold.holder)), hold);
+        change.store.iter().for_each(|change| self.keep(change));
+    }
+
+    fn execute_many(&mut self, mut change: ManyChange, refused: bool) {
+        let before = self.dump();
+        let held = change.take_held();
+        let undo = self.bans.commit_many(&change);
+        if refused {
+            let mut kernel = self.kernel.clone();
+            let put = change.fresh().iter().copied();
+            kernel.extend(put);
+            let undos: Vec<_> = held
+                .iter()
+                .map(|change| {
+                    kernel_does(&mut kernel, change.target, change.kernel);
+                    self.bans.commit(change)
+                })
+                .collect();
+            for undo in undos.into_iter().rev() {
+                kernel_does(&mut kernel, undo.target(), undo.kernel());
+                self.bans.undo(undo);
+            }
+            for target in undo.targets() {
+                kernel.remove(&target);
+            }
+            self.bans.undo_many(&undo);
+            assert_eq!(kernel, self.kernel, "undoing {change:?}");
+            assert_eq!(self.dump(), before, "undoing {change:?}");
+            return;
+        }
+        self.kernel.extend(change.fresh().iter().copied());
+        change.store().iter().for_each(|change| self.keep(change));
+        for change in held {
+            self.execute(&change, false);
+        }
+    }
+
+    fn keep(&mut self, change: &StoreChange) {
+        match change.clone() {
+            StoreChange::PutHold { target, hold } => {
+                self.holds.insert((target, Arc::clone(&hold.holder)), hold);
+            }
+            StoreChange::PutMany {
+                holder,
+                since,
+                holds,
+            } => {
+                for (target, until) in holds.iter() {
+                    let hold = Hold {
+                        holder: Arc::clone(&holder),
+                        since,
+                        until: *until,
+                        bancount: 1,
+                        failures: 0,
+                        reason: None,
+                    };
+                    let before = self.holds.insert((*target, Arc::clone(&holder)), hold);
+                    assert_eq!(before, None, "it was held already");
                 }
-                StoreChange::DeleteHold { target, holder } => {
-                    assert!(self.holds.remove(&(target, holder)).is_some());
-                }
-                StoreChange::CountOffence { target, .. } => {
-                    *self.offences.entry(target).or_default() += 1;
-                    self.bans.set_offences(&target, self.offences[&target]);
-                }
-                StoreChange::PutFlush { holder, at } => {
-                    self.flushes.insert(holder, at);
-                }
-                StoreChange::DeleteFlush { holder } => {
-                    self.flushes.remove(&holder);
-                }
+            }
+            StoreChange::DeleteHold { target, holder } => {
+                assert!(self.holds.remove(&(target, holder)).is_some());
+            }
+            StoreChange::CountOffence { target, .. } => {
+                *self.offences.entry(target).or_default() += 1;
+                self.bans.set_offences(&target, self.offences[&target]);
+            }
+            StoreChange::PutFlush { holder, at } => {
+                self.flushes.insert(holder, at);
+            }
+            StoreChange::DeleteFlush { holder } => {
+                self.flushes.remove(&holder);
             }
         }
     }
@@ -409,6 +502,42 @@ impl Subject {
     }
 }
 
+/// Plans many and executes them; the model as it is then, unless they were refused.
+fn many(
+    subject: &mut Subject,
+    mut after: Model,
+    holder: usize,
+    bans: &[(usize, i64)],
+    refused: bool,
+    now: i64,
+) -> Option<Model> {
+    let targets = targets();
+    let bans: Vec<_> = bans
+        .iter()
+        .map(|(target, bantime)| {
+            let until = Until::of_sentence(now, *bantime).unwrap();
+            (targets[*target], until)
+        })
+        .collect();
+    let has_room = after.many(holder, &bans, now);
+    let told = bans.len();
+    let planned = subject
+        .bans
+        .plan_many(&HOLDERS[holder].into(), now, bans, now);
+    assert_eq!(planned.is_ok(), has_room, "{planned:?}");
+    let change = planned.ok()?;
+    let counted = [
+        Outcome::Enforced,
+        Outcome::Prolonged,
+        Outcome::Unchanged,
+        Outcome::Expired,
+    ]
+    .map(|outcome| change.count(outcome));
+    assert_eq!(counted.iter().sum::<usize>(), told, "{change:?}");
+    subject.execute_many(change, refused);
+    (!refused).then_some(after)
+}
+
 fn run(steps: &[Step]) {
     let targets = targets();
     let mut subject = Subject::new();
@@ -456,6 +585,12 @@ fn run(steps: &[Step]) {
                 };
                 assert_eq!(planned.is_ok(), has_room, "{planned:?}");
                 planned.ok()
+            }
+            Op::Many { holder, ref bans } => {
+                if let Some(done) = many(&mut subject, after, holder, bans, *refused, now) {
+                    model = done;
+                }
+                continue;
             }
             Op::Unban { target, holder } => {
                 after.unban(targets[target], holder, now);

@@ -34,13 +34,18 @@ impl Names {
 
     /// The number for one more hold.
     pub(super) fn take(&mut self, name: &Arc<str>) -> NameId {
+        self.take_many(name, 1)
+    }
+
+    /// The number for so many more holds, at least one.
+    pub(super) fn take_many(&mut self, name: &Arc<str>, holds: usize) -> NameId {
         if let Some(&id) = self.ids.get(name) {
-            self.slots[id.0 as usize].holds += 1;
+            self.slots[id.0 as usize].holds += holds;
             return id;
         }
         let slot = Slot {
             name: Arc::clone(name),
-            holds: 1,
+            holds,
         };
         let id = if let Some(id) = self.free.pop() {
             self.slots[id.0 as usize] = slot;

@@ -12,7 +12,7 @@ use crate::target::Target;
 
 /// What may be told of a hold that is there already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Word {
+pub(super) enum Word {
     /// What is told now counts, whether it is longer or shorter.
     Latest,
     /// Only a longer one counts.
@@ -43,7 +43,7 @@ impl Bans {
         self.plan_hold(target, hold, Word::Longer, true, now)
     }
 
-    fn plan_hold(
+    pub(super) fn plan_hold(
         &self,
         target: Target,
         hold: Hold,
@@ -297,14 +297,18 @@ impl Bans {
         changes
     }
 
+    /// The first end of a hold: no ban ends before it.
+    pub fn first_end(&self) -> Option<i64> {
+        self.queue.first().map(super::state::Deadline::end)
+    }
+
     /// When [`Self::plan_due`] next has something to do.
     pub fn next_deadline(&self) -> Option<i64> {
         let flush = self
             .jails
             .values()
             .filter_map(super::jail::Jail::next_deadline);
-        let end = self.queue.first().map(super::state::Deadline::end);
-        flush.chain(end).min()
+        flush.chain(self.first_end()).min()
     }
 }
 

@@ -199,7 +199,10 @@ impl Bans {
                         entry.offences = entry.offences.max(offences.saturating_add(1));
                     }
                 }
-                StoreChange::PutFlush { .. } | StoreChange::DeleteFlush { .. } => {}
+                // Many come by a commit of their own.
+                StoreChange::PutMany { .. }
+                | StoreChange::PutFlush { .. }
+                | StoreChange::DeleteFlush { .. } => {}
             }
         }
         let jail = change.jail.as_ref().map(|edit| {
@@ -243,10 +246,7 @@ impl Bans {
         let holder = self.names.take(&hold.holder);
         let kept = Kept::new(holder, hold.since, hold.until, hold.bancount, hold.failures);
         let Some(entry) = self.entries.get_mut(&target) else {
-            let entry = Entry::new(kept, hold.reason);
-            requeue(&mut self.queue, target, None, Some(entry.next_end()));
-            self.entries.insert(target, entry);
-            self.used[target.map(self.prefix) as usize] += 1;
+            self.insert(target, Entry::new(kept, hold.reason));
             return;
         };
         let before = entry.next_end();
@@ -259,6 +259,13 @@ impl Bans {
             Some(before),
             Some(entry.next_end()),
         );
+    }
+
+    /// Takes in a target that is not there.
+    pub(super) fn insert(&mut self, target: Target, entry: Entry) {
+        requeue(&mut self.queue, target, None, Some(entry.next_end()));
+        self.entries.insert(target, entry);
+        self.used[target.map(self.prefix) as usize] += 1;
     }
 
     fn delete(&mut self, target: Target, holder: &str) {
@@ -285,7 +292,7 @@ impl Bans {
         self.names.release(holder);
     }
 
-    fn clear(&mut self, target: Target) {
+    pub(super) fn clear(&mut self, target: Target) {
         let Some(entry) = self.entries.get(&target) else {
             return;
         };

@@ -44,6 +44,18 @@ impl<'a> Ban<'a> {
         })
     }
 
+    /// When this holder's hold ends; `None` if it does not hold it.
+    pub fn end_for(&self, holder: &str) -> Option<Until> {
+        let id = self.bans.names.find(holder)?;
+        self.entry.hold_of(id).map(super::entry::Kept::until)
+    }
+
+    /// When this holder's hold began; `None` if it does not hold it.
+    pub fn since_for(&self, holder: &str) -> Option<i64> {
+        let id = self.bans.names.find(holder)?;
+        self.entry.hold_of(id).map(|kept| kept.since)
+    }
+
     /// The failures behind each of its holds, with when that began.
     pub fn failures(&self) -> impl Iterator<Item = (u32, i64)> + use<'a> {
         let entry = self.entry;
@@ -125,6 +137,14 @@ impl Bans {
             .take(limit)
             .map(|(target, entry)| self.ban(*target, entry))
             .collect()
+    }
+
+    /// Bans that come `after` a target, in the order of their targets.
+    pub fn after(&self, after: Option<&Target>) -> impl Iterator<Item = Ban<'_>> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.entries
+            .range((from, Bound::Unbounded))
+            .map(|(target, entry)| self.ban(*target, entry))
     }
 
     /// Every holder of a ban with the number of its bans, in no order.

@@ -4,10 +4,10 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use nicban_protocol::{Ban, Outcome, PERMANENT, Request};
+use nicban_protocol::{Ban, Outcome, PERMANENT, Request, Tally};
 
 use super::link::Link;
-use super::{Globals, output};
+use super::{Globals, import, output};
 use crate::exit::Failure;
 use crate::render::human;
 
@@ -37,11 +37,14 @@ pub(super) struct BanArgs {
 #[derive(Debug, clap::Args)]
 pub(super) struct UnbanArgs {
     /// An address, or a network in CIDR notation
-    #[arg(value_name = "ADDR|CIDR", value_parser = address)]
-    address: String,
+    #[arg(value_name = "ADDR|CIDR", value_parser = address, required_unless_present = "all")]
+    address: Option<String>,
     /// Only this holder's ban, such as a jail's [default: every holder's]
     #[arg(long, value_name = "NAME")]
     holder: Option<String>,
+    /// All bans of the holder, such as import:NAME
+    #[arg(long, requires = "holder", conflicts_with = "address")]
+    all: bool,
 }
 
 pub(super) fn ban(globals: &Globals, args: BanArgs) -> Result<(), Failure> {
@@ -68,12 +71,28 @@ fn request(args: BanArgs, time: Option<Duration>, now: i64) -> Request {
 }
 
 pub(super) fn unban(globals: &Globals, args: UnbanArgs) -> Result<(), Failure> {
-    let request = Request::Unban {
-        address: args.address.clone(),
-        holder: args.holder,
-    };
-    let (outcome, note) = Link::new(globals)?.done(&request)?;
-    output::text(&said(&args.address, outcome, None, note))
+    let link = Link::new(globals)?;
+    match (args.address, args.holder) {
+        (Some(address), holder) => {
+            let request = Request::Unban {
+                address: address.clone(),
+                holder,
+            };
+            let (outcome, note) = link.done(&request)?;
+            output::text(&said(&address, outcome, None, note))
+        }
+        (None, Some(holder)) => {
+            let Tally {
+                lifted, still_held, ..
+            } = import::unban_all(&link, &holder)?;
+            output::text(&format!(
+                "{holder} let go of {}: {lifted} are no longer banned, {still_held} are still banned by others\n",
+                lifted + still_held
+            ))
+        }
+        // clap asks for one of them.
+        (None, None) => Ok(()),
+    }
 }
 
 /// What happened, in a line.
@@ -115,7 +134,7 @@ pub(super) fn address(written: &str) -> Result<String, String> {
     }
 }
 
-fn sentence(written: &str) -> Result<Duration, String> {
+pub(super) fn sentence(written: &str) -> Result<Duration, String> {
     humantime::parse_duration(written)
         .ok()
         .filter(|time| time.as_secs() >= 1)

@@ -1,6 +1,6 @@
 //! The commands' way to the daemon.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nicban_protocol::{ClientError, Outcome, Reply, Request, Timing, ask};
@@ -51,6 +51,17 @@ impl Link {
         self
     }
 
+    /// Waits so long for a daemon that is away.
+    pub(super) fn persistent(mut self, patience: Duration) -> Self {
+        self.timing.patience = patience;
+        self
+    }
+
+    /// Where the daemon listens.
+    pub(super) fn socket(&self) -> &Path {
+        &self.socket
+    }
+
     /// Waits so long for each answer.
     pub(super) fn patient(mut self, timeout: Duration) -> Self {
         self.timing.timeout = timeout;
@@ -91,6 +102,8 @@ pub(super) fn unexpected(reply: &Reply) -> Failure {
         Reply::Attached { .. } => "attached",
         Reply::Refused(_) => "refused",
         Reply::Bans { .. } => "bans",
+        Reply::Many(_) => "many",
+        Reply::Dump { .. } => "dump",
         Reply::Status(_) => "status",
         Reply::Allowed { .. } => "allowed",
         Reply::NaclPlan { .. } => "nacl_plan",

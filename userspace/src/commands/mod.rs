@@ -3,9 +3,13 @@
 mod allow;
 mod attach;
 mod ban;
+mod bulk;
 mod confirm;
 mod daemon;
 mod direct;
+mod export;
+mod fail2ban_client;
+mod import;
 mod link;
 mod list;
 mod mode;
@@ -14,6 +18,7 @@ mod output;
 #[cfg(test)]
 mod standin;
 mod status;
+mod sync;
 
 use std::path::PathBuf;
 
@@ -51,6 +56,12 @@ enum Command {
     Ban(ban::BanArgs),
     /// Lift a ban
     Unban(ban::UnbanArgs),
+    /// Ban what is on a list: addresses and networks, or a dump of ipset or nft
+    Import(import::Args),
+    /// Write the bans in force as a list, which import reads again
+    Export(export::Args),
+    /// Enforce what fail2ban's jails have banned and is not in force
+    Sync(sync::Args),
     /// List the bans in force
     List(list::Args),
     /// Show what is dropped where, and what is wrong
@@ -82,6 +93,9 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Daemon(args) => daemon::run(&globals, &args),
         Command::Ban(args) => ban::ban(&globals, args),
         Command::Unban(args) => ban::unban(&globals, args),
+        Command::Import(args) => import::run(&globals, &args),
+        Command::Export(args) => export::run(&globals, &args),
+        Command::Sync(args) => sync::run(&globals, &args),
         Command::List(args) => list::run(&globals, args),
         Command::Status(args) => status::run(&globals, &args),
         Command::Allow(command) => allow::run(&globals, command),
@@ -132,6 +146,17 @@ mod tests {
             &["attach", "--confirm", "1s"],
             &["attach", "a/b"],
             &["list", "nonsense"],
+            &["unban"],
+            &["unban", "--all"],
+            &["unban", "--all", "--holder", "sshd", "192.0.2.1"],
+            &["import"],
+            &["import", "-"],
+            &["import", "list.txt", "--allow-empty"],
+            &["import", "list.txt", "--format", "yaml"],
+            &["export", "--format", "yaml"],
+            &["sync", "--client", " "],
+            &["sync", "--settle", "60"],
+            &["sync", "sshd"],
         ] {
             let line = std::iter::once("nicban").chain(wrong.iter().copied());
             let error = Cli::try_parse_from(line).unwrap_err();
@@ -147,6 +172,18 @@ mod tests {
             &["ban", "2001:db8::/32", "--permanent", "--reason", "scanner"],
             &["ban", "192.0.2.1", "--for", "1h 30m"],
             &["attach", "eth0", "--confirm", "60s"],
+            &["unban", "--all", "--holder", "import:list"],
+            &["import", "list.txt", "--replace", "--for", "2d"],
+            &[
+                "import", "-", "--name", "list", "--set", "a", "--set", "b", "--format", "nft-json",
+            ],
+            &["export", "--holder", "sshd", "--format", "ipset"],
+            &[
+                "sync",
+                "--jail=--help",
+                "--client=fail2ban-client -s /s",
+                "--settle=60s",
+            ],
             &["nacl", "release", "--direct"],
             &["release", "--direct"],
         ] {

@@ -21,7 +21,7 @@ pub(super) fn json(value: &impl Serialize) -> Result<(), Failure> {
 }
 
 /// The verdict on writing to stdout.
-pub(super) fn written(result: io::Result<()>) -> Result<(), Failure> {
+pub(super) fn written<T>(result: io::Result<T>) -> Result<T, Failure> {
     Ok(result.context("cannot write to stdout")?)
 }
 

@@ -4,23 +4,31 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use ipnet::IpNet;
 use nicban_protocol::{BanRow, Mode, NaclStatus, Reply, Request, Status};
+use tokio::sync::Semaphore;
 
 use crate::{
     engine::{EngineHandle, Snapshot},
     nacl::NaclHandle,
 };
 
+/// Requests about many networks that wait for the engine or are in its hands, at the most. A
+/// ban that comes meanwhile waits for no more than these, some tens of ms, however many lists
+/// are imported.
+const BULK: usize = 8;
+
 /// Routes requests to the engine and to the NACL tier.
 #[derive(Debug, Clone)]
 pub struct Dispatch {
     engine: EngineHandle,
     nacl: NaclHandle,
+    bulk: Arc<Semaphore>,
 }
 
 impl Dispatch {
     /// A router to these two.
     pub fn new(engine: EngineHandle, nacl: NaclHandle) -> Self {
-        Self { engine, nacl }
+        let bulk = Arc::new(Semaphore::new(BULK));
+        Self { engine, nacl, bulk }
     }
 
     /// Serves one request.
@@ -40,6 +48,11 @@ impl Dispatch {
                 }
                 other => other,
             },
+            Request::BanMany(_) | Request::UnbanMany { .. } => {
+                // The semaphore is never closed.
+                let _turn = self.bulk.acquire().await;
+                self.engine.call(request).await
+            }
             other => self.engine.call(other).await,
         }
     }

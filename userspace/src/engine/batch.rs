@@ -7,20 +7,29 @@ use tracing::{error, warn};
 
 use super::{Engine, words};
 use crate::{
-    bans::{Change, KernelChange, StoreChange, Undo},
+    bans::{Change, KernelChange, ManyChange, StoreChange, Undo, UndoMany, Until},
     clock::Now,
     target::Target,
     xdp::XdpError,
 };
 
+/// Lifted bans of one batch whose counters are evicted whether or not there are any.
+const EVICTED_BLINDLY: usize = 256;
+
 /// What a batch has done so far, and whom it owes an answer.
 #[derive(Default)]
 pub(super) struct Batch {
-    undo: Vec<Undo>,
+    undo: Vec<Step>,
     store: Vec<StoreChange>,
     /// Networks that are dropped no longer.
     lifted: Vec<IpNet>,
     answers: Vec<Answer>,
+}
+
+/// What was done, and can be taken back.
+enum Step {
+    One(Undo),
+    Many(UndoMany),
 }
 
 /// Answers that are due.
@@ -48,7 +57,7 @@ impl Batch {
     /// Owes `to` an answer, given once the batch is settled. `shared` tells whether
     /// the request is one that [`shares_the_transaction`].
     pub(super) fn answer(&mut self, to: oneshot::Sender<Reply>, reply: Reply, shared: bool) {
-        let depends = shared && matches!(reply, Reply::Done { .. });
+        let depends = shared && matches!(reply, Reply::Done { .. } | Reply::Many(_));
         self.answers.push(Answer { to, reply, depends });
     }
 
@@ -70,12 +79,16 @@ pub(super) fn shares_the_transaction(request: &Request) -> bool {
         Request::Ban(_)
         | Request::Prolong(_)
         | Request::Unban { .. }
+        | Request::BanMany(_)
+        | Request::UnbanMany { .. }
         | Request::Flush { .. }
         | Request::Lift { .. }
         | Request::Start { .. }
         | Request::Stop { .. } => true,
         Request::Check { .. }
         | Request::List { .. }
+        | Request::Synced(_)
+        | Request::Dump { .. }
         | Request::Status {}
         | Request::AllowAdd { .. }
         | Request::AllowRemove { .. }
@@ -106,9 +119,102 @@ impl Engine {
                 batch.lifted.push(target.network());
             }
         }
-        batch.undo.push(self.bans.commit(&change));
+        batch.undo.push(Step::One(self.bans.commit(&change)));
         batch.store.extend(change.store);
         Ok(change.outcome)
+    }
+
+    /// Carries out bans on targets that nobody held: in the kernel first, then in memory.
+    /// After an error nothing has changed.
+    pub(super) fn carry_out_fresh(
+        &mut self,
+        change: &ManyChange,
+        now: Now,
+        batch: &mut Batch,
+    ) -> Result<(), XdpError> {
+        let puts: Vec<(IpNet, u64)> = change
+            .fresh()
+            .iter()
+            .map(|(target, until)| (target.network(), self.expiry(*until, now)))
+            .collect();
+        if let Err(error) = self.tables.put_all(&puts) {
+            let fresh: Vec<IpNet> = puts.into_iter().map(|(network, _)| network).collect();
+            let undone = self.tables.remove_all(&fresh);
+            note_left(undone);
+            return Err(error);
+        }
+        batch.undo.push(Step::Many(self.bans.commit_many(change)));
+        batch.store.extend(change.store());
+        Ok(())
+    }
+
+    /// Carries out planned changes, each about another target: all of them, or none.
+    pub(super) fn carry_out_all(
+        &mut self,
+        changes: Vec<Change>,
+        now: Now,
+        batch: &mut Batch,
+    ) -> Result<(), Refusal> {
+        let touched = changes
+            .iter()
+            .filter_map(|change| Some((change.target?, change.kernel?)));
+        let touched: Vec<(Target, KernelChange)> = touched.collect();
+        if let Err(error) = self.write_all(&touched, now) {
+            // In memory all is as it was: that is what the kernel has to say again.
+            let before: Vec<_> = touched
+                .iter()
+                .map(|(target, _)| (*target, self.as_committed(*target)))
+                .collect();
+            let undone = self.write_all(&before, now);
+            note_left(undone);
+            return Err(words::failed(&error));
+        }
+        for change in changes {
+            if let (Some(target), Some(KernelChange::Remove)) = (change.target, change.kernel) {
+                batch.lifted.push(target.network());
+            }
+            batch.undo.push(Step::One(self.bans.commit(&change)));
+            batch.store.extend(change.store);
+        }
+        Ok(())
+    }
+
+    /// Takes back what [`Self::carry_out_fresh`] did last.
+    pub(super) fn take_back_last(&mut self, now: Now, batch: &mut Batch) {
+        if let Some(step) = batch.undo.pop() {
+            if matches!(&step, Step::Many(many) if many.targets().next().is_some()) {
+                batch.store.pop();
+            }
+            self.take_back(vec![step], now);
+        }
+    }
+
+    /// What the kernel must say of a target.
+    fn as_committed(&self, target: Target) -> KernelChange {
+        let ban = self.bans.get(&target);
+        ban.map_or(KernelChange::Remove, |ban| KernelChange::Put(ban.end()))
+    }
+
+    /// Writes many bans to the kernel's maps, each another one. After an error some are written.
+    pub(super) fn write_all(
+        &mut self,
+        changes: &[(Target, KernelChange)],
+        now: Now,
+    ) -> Result<(), XdpError> {
+        let (mut puts, mut removes) = (Vec::new(), Vec::new());
+        for (target, change) in changes {
+            let network = target.network();
+            match change {
+                KernelChange::Put(until) => puts.push((network, self.expiry(*until, now))),
+                KernelChange::Remove => removes.push(network),
+            }
+        }
+        self.tables.put_all(&puts)?;
+        self.tables.remove_all(&removes)
+    }
+
+    fn expiry(&self, until: Until, now: Now) -> u64 {
+        words::expiry(until, now, self.config.grace)
     }
 
     /// Writes a ban to the kernel's maps.
@@ -120,10 +226,7 @@ impl Engine {
     ) -> Result<(), XdpError> {
         let network = target.network();
         match change {
-            KernelChange::Put(until) => {
-                let expires_at = words::expiry(until, now, self.config.grace);
-                self.tables.put(&network, expires_at)
-            }
+            KernelChange::Put(until) => self.tables.put(&network, self.expiry(until, now)),
             KernelChange::Remove => self.tables.remove(&network),
         }
     }
@@ -140,14 +243,20 @@ impl Engine {
                 for (target, count) in offences {
                     self.bans.set_offences(&target, count);
                 }
+                // Of a whole list few have a counter that was seen; the next reading takes out
+                // those that were not.
+                let is_list = batch.lifted.len() > EVICTED_BLINDLY;
                 for network in &batch.lifted {
-                    self.forget_offender(network);
+                    if !is_list || self.ranking.total(network).packets > 0 {
+                        self.forget_offender(network);
+                    }
                 }
                 if !batch.store.is_empty() {
                     self.troubles.clear("keeping");
                 }
             }
             Err(failure) => {
+                self.is_behind = false;
                 let why = words::chain(&failure);
                 self.troubles.note(
                     "keeping",
@@ -169,16 +278,32 @@ impl Engine {
         }
     }
 
-    fn take_back(&mut self, undo: Vec<Undo>, now: Now) {
-        for undo in undo.into_iter().rev() {
-            let kernel = undo.target().zip(undo.kernel());
-            self.bans.undo(undo);
-            if let Some((target, change)) = kernel
-                && let Err(failure) = self.write(target, change, now)
-            {
-                error!(%target, error = %words::chain(&failure), "cannot take it back in the kernel");
+    fn take_back(&mut self, undo: Vec<Step>, now: Now) {
+        for step in undo.into_iter().rev() {
+            match step {
+                Step::One(undo) => {
+                    let kernel = undo.target().zip(undo.kernel());
+                    self.bans.undo(undo);
+                    if let Some((target, change)) = kernel
+                        && let Err(failure) = self.write(target, change, now)
+                    {
+                        error!(%target, error = %words::chain(&failure), "cannot take it back in the kernel");
+                    }
+                }
+                Step::Many(undo) => {
+                    let gone: Vec<IpNet> = undo.targets().map(|target| target.network()).collect();
+                    self.bans.undo_many(&undo);
+                    note_left(self.tables.remove_all(&gone));
+                }
             }
         }
+    }
+}
+
+/// What the kernel keeps of a change that was refused.
+fn note_left(undone: Result<(), XdpError>) {
+    if let Err(failure) = undone {
+        error!(error = %words::chain(&failure), "cannot take it back in the kernel");
     }
 }
 

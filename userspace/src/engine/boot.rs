@@ -21,6 +21,9 @@ use crate::{
     xdp::{self, XdpError},
 };
 
+/// Bans that nobody holds which the log names one by one.
+const STRAYS_TOLD: usize = 100;
+
 /// Why an engine can't start.
 #[derive(Debug, Error)]
 pub enum EngineError {
@@ -72,6 +75,8 @@ impl Engine {
             vpc: Vec::new(),
             troubles: words::Troubles::default(),
             epoch: now.epoch(),
+            first_stray_end: u64::MAX,
+            is_behind: false,
             publish,
             config,
         };
@@ -173,27 +178,34 @@ impl Engine {
             .iter()
             .map(|ban| (ban.target, KernelChange::Put(ban.end())))
             .collect();
-        for (target, change) in held {
-            self.write(target, change, now)?;
-        }
-        let held: BTreeSet<IpNet> = self.bans.iter().map(|ban| ban.target.network()).collect();
+        self.write_all(&held, now)?;
+        drop(held);
         let in_kernel = self.tables.bans()?;
-        let stray = in_kernel
-            .iter()
-            .filter(|(network, _)| !held.contains(network));
+        let is_held = |network: &IpNet| {
+            let target = Target::from_network(*network).ok();
+            target.is_some_and(|target| self.bans.get(&target).is_some())
+        };
+        let (stray, ends): (Vec<IpNet>, Vec<u64>) = in_kernel
+            .into_iter()
+            .filter(|(network, _)| !is_held(network))
+            .unzip();
         if store_was_lost {
-            let kept = stray.count();
+            let ever = ends.into_iter().filter(|end| *end != 0);
+            self.first_stray_end = ever.min().unwrap_or(u64::MAX);
             warn!(
-                kept,
+                kept = stray.len(),
                 "bans of the lost store stay in the kernel until they expire"
             );
             return Ok(());
         }
-        for (network, _) in stray {
+        // An import that was cut off leaves thousands.
+        for network in stray.iter().take(STRAYS_TOLD) {
             warn!(%network, "taking out a ban that was never acknowledged");
-            self.tables.remove(network)?;
         }
-        Ok(())
+        if stray.len() > STRAYS_TOLD {
+            warn!(all = stray.len(), "and more such bans");
+        }
+        self.tables.remove_all(&stray)
     }
 }
 

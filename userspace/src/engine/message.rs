@@ -45,6 +45,19 @@ pub enum Message {
     },
 }
 
+impl Message {
+    /// Whether it asks for thousands of changes.
+    pub(super) fn is_bulk(&self) -> bool {
+        matches!(
+            self,
+            Self::Request {
+                request: Request::BanMany(_) | Request::UnbanMany { .. },
+                ..
+            }
+        )
+    }
+}
+
 /// Who competes for the slots.
 #[derive(Debug, Clone)]
 pub struct Market {

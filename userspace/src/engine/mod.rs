@@ -12,8 +12,10 @@ mod boot;
 mod config;
 mod detached;
 mod interfaces;
+mod many;
 mod message;
 mod requests;
+mod restore;
 mod snapshot;
 mod tick;
 mod words;
@@ -21,7 +23,10 @@ mod words;
 use std::{sync::Arc, thread};
 
 use ipnet::IpNet;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{
+    mpsc::{self, error::TryRecvError},
+    watch,
+};
 use tracing::error;
 
 pub use boot::EngineError;
@@ -49,6 +54,10 @@ const QUEUE: usize = 1024;
 /// Messages that share one transaction at the most.
 const BATCH: usize = 256;
 
+/// Requests about many networks among them, at the most: half of those that are let in at a
+/// time (`control::dispatch`), so that while some are stored others are ready.
+const BULK: usize = 4;
+
 /// The engine's state.
 pub struct Engine {
     config: EngineConfig,
@@ -70,6 +79,11 @@ pub struct Engine {
     /// What went wrong and has not been mended yet, each told once in the log.
     troubles: words::Troubles,
     epoch: std::time::Duration,
+    /// The first end of the bans that only the kernel knows, after the store was lost, in
+    /// ns of `CLOCK_BOOTTIME`.
+    first_stray_end: u64,
+    /// More bans have ended than the last pass lifted.
+    is_behind: bool,
     publish: watch::Sender<Arc<Snapshot>>,
 }
 
@@ -85,11 +99,14 @@ impl Engine {
     }
 
     fn run(mut self, mut receiver: mpsc::Receiver<Message>) {
-        while let Some(first) = receiver.blocking_recv() {
+        while let Some(first) = self.next_message(&mut receiver) {
+            let mut bulk = usize::from(first.is_bulk());
             let mut messages = vec![first];
             while messages.len() < BATCH
+                && bulk < BULK
                 && let Ok(next) = receiver.try_recv()
             {
+                bulk += usize::from(next.is_bulk());
                 messages.push(next);
             }
             match Now::read() {
@@ -98,6 +115,19 @@ impl Engine {
                 // from their answers' channels, which close.
                 Err(errno) => error!(%errno, "cannot read the clock: requests are refused"),
             }
+        }
+    }
+
+    /// The next message; one that time has passed where more bans have ended than one pass
+    /// lifts, and nobody asks for anything meanwhile.
+    fn next_message(&self, receiver: &mut mpsc::Receiver<Message>) -> Option<Message> {
+        if !self.is_behind {
+            return receiver.blocking_recv();
+        }
+        match receiver.try_recv() {
+            Ok(message) => Some(message),
+            Err(TryRecvError::Empty) => Some(Message::Tick),
+            Err(TryRecvError::Disconnected) => None,
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use nicban_protocol::{Allowed, Ban as Asked, Outcome, Refusal, RefusalKind, Reply, Request};
 
-use super::{Engine, batch::Batch, words};
+use super::{Engine, batch::Batch, restore, words};
 use crate::{
     bans::{Ban, Hold, Until},
     clock::Now,
@@ -65,11 +65,20 @@ impl Engine {
                 self.carry_out(change, now, batch).map(words::done)
             }
             Request::Check { .. } => Ok(words::done(Outcome::Ok)),
+            Request::Synced(synced) => {
+                restore::log(&synced);
+                Ok(words::done(Outcome::Ok))
+            }
             Request::List {
                 after,
                 address,
                 holder,
             } => self.list(after.as_deref(), address.as_deref(), holder.as_deref()),
+            Request::BanMany(many) => self.ban_many(many, now, batch),
+            Request::UnbanMany { holder, networks } => {
+                self.unban_many(&holder, &networks, now, batch)
+            }
+            Request::Dump { after, holder } => self.dump(after.as_deref(), holder.as_deref()),
             Request::AllowAdd { network } => self.allow_add(&network, now),
             Request::AllowRemove { network } => self.allow_remove(&network),
             Request::AllowList {} => Ok(Reply::Allowed {
@@ -99,17 +108,7 @@ impl Engine {
         if let Some(allow) = self.allow.covering(address.given, seconds) {
             return Err(words::refused(
                 RefusalKind::Protected,
-                format_args!(
-                    "{} is not banned: {} is on the allow list ({}){}",
-                    asked.address,
-                    allow.network,
-                    self.why_allowed(allow),
-                    match allow.origin {
-                        nicban_protocol::AllowOrigin::Operator =>
-                            format!("; `nicban allow remove {}` takes it off", allow.network),
-                        _ => String::new(),
-                    }
-                ),
+                self.on_the_allow_list(&asked.address, allow),
             ));
         }
         if let Some(vpc) = self.vpc.iter().find(|vpc| vpc.contains(&address.given)) {

@@ -8,7 +8,7 @@ use tracing::info;
 
 use super::{Engine, Market, batch::Batch, words};
 use crate::{
-    bans::{Ban, Bans, KernelChange},
+    bans::{Ban, Bans, KernelChange, Until},
     clock::Now,
     nacl::{
         acl::Family,
@@ -42,10 +42,17 @@ pub(super) struct Tally {
 impl Engine {
     /// Lifts what has ended.
     pub(super) fn serve_deadlines(&mut self, now: Now, batch: &mut Batch) {
-        for change in self.bans.plan_due(now.seconds(), LIFTED_AT_ONCE) {
-            if let Err(refusal) = self.carry_out(change, now, batch) {
-                self.troubles.note("expiry", refusal.message);
-                return;
+        let due = self.bans.plan_due(now.seconds(), LIFTED_AT_ONCE);
+        self.is_behind = due.len() >= LIFTED_AT_ONCE;
+        if self.carry_out_all(due, now, batch).is_err() {
+            // One by one, so that what the kernel keeps does not keep the others.
+            for change in self.bans.plan_due(now.seconds(), LIFTED_AT_ONCE) {
+                if let Err(refusal) = self.carry_out(change, now, batch) {
+                    self.troubles.note("expiry", refusal.message);
+                    // What the kernel keeps is tried again with the next tick, not at once.
+                    self.is_behind = false;
+                    return;
+                }
             }
         }
         self.troubles.clear("expiry");
@@ -69,13 +76,10 @@ impl Engine {
             bans = bans.len(),
             "the clock was set: moving the kernel's expiries"
         );
-        for (target, change) in bans {
-            if let Err(error) = self.write(target, change, now) {
-                self.troubles.note("clock", words::chain(&error));
-                return;
-            }
+        match self.write_all(&bans, now) {
+            Ok(()) => self.troubles.clear("clock"),
+            Err(error) => self.troubles.note("clock", words::chain(&error)),
         }
-        self.troubles.clear("clock");
     }
 
     /// Reads the counters, unless that was done less than a tick ago.
@@ -87,7 +91,7 @@ impl Engine {
         if !due {
             return;
         }
-        match self.read_counters(now) {
+        match self.read_counters(now).and_then(|()| self.tend_index(now)) {
             Ok(()) => self.troubles.clear("counters"),
             Err(error) => self.troubles.note("counters", words::chain(&error)),
         }
@@ -125,6 +129,14 @@ impl Engine {
             .map(|ban| self.row(&ban))
             .collect();
         Ok(())
+    }
+
+    /// Tells the program until when it need not look at the ends of bans.
+    fn tend_index(&mut self, now: Now) -> Result<(), XdpError> {
+        let first = self.bans.first_end().map_or(u64::MAX, |end| {
+            words::expiry(Until::At(end), now, self.config.grace)
+        });
+        self.tables.tend(first.min(self.first_stray_end))
     }
 
     /// Who competes for the NACL's slots.

@@ -7,6 +7,7 @@ use rusqlite::{
     CachedStatement, OptionalExtension, Row, Transaction, TransactionBehavior, params, types,
 };
 
+use super::lists::{self, ListChanges};
 use super::{Loaded, Store, StoreError, StoredHold, schema, settings};
 use crate::bans::{Hold, StoreChange};
 use crate::target::Target;
@@ -27,6 +28,7 @@ pub(super) fn load(store: &Store, mut each: impl FnMut(StoredHold)) -> Result<Lo
         each(stored(row, &mut names).map_err(failed)?);
         holds += 1;
     }
+    holds += lists::load(store, each)?;
     Ok(Loaded {
         mode: settings::mode(store)?,
         allowed: settings::allowed(store)?,
@@ -101,10 +103,15 @@ pub(super) fn commit<'a>(
         let mut counted = Vec::new();
         {
             let mut statements = Statements::prepare(&transaction)?;
+            let mut listed = ListChanges::default();
             for change in changes {
+                if listed.take(change) {
+                    continue;
+                }
                 counted.extend(statements.execute(change)?);
                 done += 1;
             }
+            listed.write(&transaction)?;
         }
         transaction.commit()?;
         Ok(counted)
@@ -176,6 +183,8 @@ impl<'a> Statements<'a> {
             }
             StoreChange::PutFlush { holder, at } => self.put_flush.execute(params![holder, at])?,
             StoreChange::DeleteFlush { holder } => self.delete_flush.execute(params![holder])?,
+            // Those are a list's, whatever its holder is called.
+            StoreChange::PutMany { .. } => 0,
         };
         Ok(None)
     }

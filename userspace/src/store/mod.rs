@@ -4,9 +4,11 @@
 //! [`Store::commit`] has returned from survives a power cut. Times are seconds
 //! since the Unix epoch, targets are text, so that `sqlite3` shows what there is.
 
+mod block;
 mod error;
 mod holds;
 mod ledger;
+mod lists;
 mod schema;
 mod settings;
 

@@ -24,7 +24,8 @@ const CACHE_KIB: i64 = 16 * 1_024;
 const CHECKPOINT_PAGES: i64 = 16_384;
 
 /// What brings version n to n + 1; `PRAGMA user_version` tells n.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE holds (
         target   TEXT    NOT NULL,
         holder   TEXT    NOT NULL,
@@ -66,7 +67,17 @@ const MIGRATIONS: &[&str] = &["
         name     TEXT    NOT NULL PRIMARY KEY,
         value    TEXT    NOT NULL
     ) STRICT, WITHOUT ROWID;
-"];
+",
+    "
+    CREATE TABLE lists (
+        id     INTEGER PRIMARY KEY,
+        holder TEXT NOT NULL,        -- import:NAME
+        first  BLOB NOT NULL,        -- no target of the block comes before it
+        holds  BLOB NOT NULL,        -- see store/block.rs
+        UNIQUE (holder, first)
+    ) STRICT;
+",
+];
 
 pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     private_file(path)?;

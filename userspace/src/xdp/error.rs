@@ -67,6 +67,14 @@ pub enum XdpError {
         /// Why.
         source: Box<MapError>,
     },
+    /// A map's memory can't be had.
+    #[error("cannot map the memory of `{map}`")]
+    Memory {
+        /// The map.
+        map: &'static str,
+        /// Why.
+        source: io::Error,
+    },
     /// The map holds as many entries as it can.
     #[error(
         "map `{map}` is full: {subject} does not fit; raise `max_bans` or `max_nets` in [xdp] and restart nicban"

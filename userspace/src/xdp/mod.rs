@@ -4,9 +4,13 @@
 //! without the daemon: the program as `prog`, each link as `link_IFACE`, each map
 //! under its own name.
 
+mod allowed;
+mod bulk;
 mod bypass;
 mod counters;
 mod error;
+mod helper;
+mod index;
 mod keys;
 mod links;
 mod object;

@@ -12,7 +12,10 @@ use aya::{
     programs::Xdp,
 };
 use aya_log::EbpfLogger;
-use nicban_ebpf::abi::{self, maps};
+use nicban_ebpf::{
+    abi::{self, maps},
+    index::{LineV4, LineV6},
+};
 use tracing::warn;
 
 use crate::target::Ipv6Prefix;
@@ -20,6 +23,7 @@ use crate::target::Ipv6Prefix;
 use super::{
     XdpError,
     counters::Counters,
+    index,
     keys::ipv6_mask,
     links::Links,
     tables::{Tables, failed},
@@ -30,6 +34,12 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ni
 
 /// The maps of which the settings tell whether they are empty.
 const TRIES: [&str; 4] = [maps::NETS_V4, maps::NETS_V6, maps::ALLOW_V4, maps::ALLOW_V6];
+
+/// Each map of bans, with the index in front of it.
+const INDEXED: [(&str, &str); 2] = [
+    (maps::BANS_V4, maps::INDEX_V4),
+    (maps::BANS_V6, maps::INDEX_V6),
+];
 
 /// What the program is loaded with.
 #[derive(Debug, Clone)]
@@ -145,7 +155,7 @@ pub(super) fn program(ebpf: &mut Ebpf) -> Result<&mut Xdp, XdpError> {
 const HOST_NETWORKS: u32 = 1024;
 
 /// The sizes that the configuration sets.
-fn capacities(options: &LoadOptions) -> [(&'static str, u32); 8] {
+fn capacities(options: &LoadOptions) -> [(&'static str, u32); 10] {
     [
         (maps::BANS_V4, options.max_bans),
         (maps::BANS_V6, options.max_bans),
@@ -158,6 +168,14 @@ fn capacities(options: &LoadOptions) -> [(&'static str, u32); 8] {
         (
             maps::ALLOW_V6,
             options.max_nets.saturating_add(HOST_NETWORKS),
+        ),
+        (
+            maps::INDEX_V4,
+            index::lines::<index::LineV4>(options.max_bans),
+        ),
+        (
+            maps::INDEX_V6,
+            index::lines::<index::LineV6>(options.max_bans),
         ),
         (maps::HITS_V4, options.max_offenders),
         (maps::HITS_V6, options.max_offenders),
@@ -180,6 +198,8 @@ fn layout(map: &str) -> (u32, u32) {
         maps::NETS_V6 => sizes::<(u32, abi::AddressV6), abi::NetBan>(),
         maps::ALLOW_V4 => sizes::<(u32, abi::AddressV4), abi::Allow>(),
         maps::ALLOW_V6 => sizes::<(u32, abi::AddressV6), abi::Allow>(),
+        maps::INDEX_V4 => sizes::<u32, LineV4>(),
+        maps::INDEX_V6 => sizes::<u32, LineV6>(),
         maps::HITS_V4 => sizes::<abi::OffenderV4, abi::Hits>(),
         maps::HITS_V6 => sizes::<abi::OffenderV6, abi::Hits>(),
         maps::STATS => sizes::<u32, abi::Stats>(),
@@ -209,8 +229,17 @@ fn unpin_what_does_not_fit(options: &LoadOptions) -> Result<Vec<&'static str>, X
     if !settings_fit || mask_in(&pin(maps::SETTINGS))? != ipv6_mask(options.ipv6_prefix) {
         renewed.extend([maps::BANS_V6, maps::NETS_V6, maps::SETTINGS]);
     }
-    // The settings tell the attached program which of its own tries are empty.
-    if TRIES.iter().any(|trie| renewed.contains(trie)) {
+    for (bans, index) in INDEXED {
+        if renewed.contains(bans) {
+            renewed.insert(index);
+        }
+    }
+    // The settings tell the attached program which of its own tries are empty, and
+    // what is in its own indexes.
+    let of_a_new_index = |index: &str| renewed.contains(index) || !pinned.contains(index);
+    if TRIES.iter().any(|trie| renewed.contains(trie))
+        || INDEXED.iter().any(|(_, index)| of_a_new_index(index))
+    {
         renewed.insert(maps::SETTINGS);
     }
     let mut renewed: Vec<_> = renewed.intersection(&pinned).copied().collect();

@@ -1,0 +1,49 @@
+//! `nicban sync`: what fail2ban has banned and nicban does not enforce.
+
+use crate::scene::{BAD, BAD_V6, Scene, WORSE};
+
+#[test]
+fn bans_of_a_lost_store_are_in_force_again_with_their_own_ends() {
+    let scene = Scene::new("").unwrap();
+    scene.ban("sshd", BAD).unwrap();
+    scene.ban("web", BAD_V6).unwrap();
+    let before = scene.held(BAD, "sshd").unwrap().unwrap();
+    scene.kill_daemon().unwrap();
+    scene.forget_all().unwrap();
+    scene.start_daemon().unwrap();
+    scene.arrives(BAD).unwrap();
+
+    let said = scene.sync().unwrap();
+    assert!(
+        said.contains("sshd: fail2ban lists 1: 0 in force already, 1 added, 0 failed"),
+        "{said}"
+    );
+    assert!(
+        said.contains("web: fail2ban lists 1: 0 in force already, 1 added, 0 failed"),
+        "{said}"
+    );
+    scene.blocked(BAD).unwrap();
+    scene.blocked(BAD_V6).unwrap();
+    scene.arrives(WORSE).unwrap();
+    let after = scene.held(BAD, "sshd").unwrap().unwrap();
+    // fail2ban lists whole seconds, and its action rounds them.
+    assert!(
+        (0..=1).contains(&(before.since - after.since)),
+        "{before:?}, {after:?}"
+    );
+    assert_eq!(after.until, Some(after.since + 3600));
+    let log = scene.daemon().log();
+    assert!(
+        log.contains("synchronised with fail2ban: sshd: fail2ban lists 1"),
+        "{log}"
+    );
+
+    let said = scene.sync().unwrap();
+    assert!(
+        said.contains("sshd: fail2ban lists 1: 1 in force already, 0 added, 0 failed"),
+        "{said}"
+    );
+    assert_eq!(scene.held(BAD, "sshd").unwrap().unwrap(), after);
+    scene.client(&["set", "sshd", "unbanip", BAD]).unwrap();
+    scene.arrives(BAD).unwrap();
+}
