@@ -6,6 +6,7 @@
     reason = "tests wait for real hosts, on the real clock"
 )]
 
+pub mod bench;
 pub mod daemon;
 pub mod datapath;
 pub mod demo;

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod action;
+mod bench;
 mod demo;
 mod lint;
 mod process;
@@ -45,6 +46,12 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Measure nicban beside what else can drop a banned source's packets
+    Bench {
+        /// Given to the bench; `-- --help` lists them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// Run every test
     Test {
         /// Run only the tests whose name holds this
@@ -75,6 +82,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Build => demo::build(setup::Scope::Build)?,
         Task::Demo { arguments } => match demo::run(&arguments)? {},
         Task::Simulate { arguments } => return simulate::run(&arguments),
+        Task::Bench { arguments } => match bench::run(&arguments)? {},
         Task::Test { filter } => return test::run(filter.as_deref()),
         Task::Lint => lint::run()?,
     }

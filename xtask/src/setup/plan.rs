@@ -13,15 +13,28 @@ pub(crate) const BPFFS: &str = "/sys/fs/bpf";
 /// The sources of `core` for Debian's compiler, in rust-web-src.
 const DEBIANS_CORE: &str = "/usr/lib/rustlib/src/rust/library/core";
 
-/// What is to be done afterwards; each takes in the ones before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// What is to be done afterwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
     /// Compile and lint.
     Build,
     /// Run the demo.
     Demo,
+    /// Measure beside the peers.
+    Bench,
     /// Run every test.
     Test,
+}
+
+impl Scope {
+    /// Whether it needs what the other one needs.
+    fn takes_in(self, other: Self) -> bool {
+        match other {
+            Self::Build => true,
+            Self::Demo => self != Self::Build,
+            Self::Bench | Self::Test => self == other,
+        }
+    }
 }
 
 /// One thing to provide.
@@ -71,7 +84,7 @@ impl fmt::Display for Step {
     }
 }
 
-/// A program, the Debian package that brings it, and the first scope that runs it.
+/// A program, the Debian package that brings it, and the least scope that runs it.
 const PROGRAMS: &[(&str, &str, Scope)] = &[
     ("cc", "gcc", Scope::Build),
     ("pkg-config", "pkg-config", Scope::Build),
@@ -84,6 +97,10 @@ const PROGRAMS: &[(&str, &str, Scope)] = &[
     ("sshpass", "sshpass", Scope::Demo),
     ("modprobe", "kmod", Scope::Demo),
     ("systemctl", "systemd", Scope::Test),
+    ("xdp-filter", "xdp-tools", Scope::Bench),
+    ("ipset", "ipset", Scope::Bench),
+    ("iptables", "iptables", Scope::Bench),
+    ("ethtool", "ethtool", Scope::Bench),
 ];
 
 /// What those need besides, by a path of it: with this module fail2ban reads the journal.
@@ -103,7 +120,7 @@ pub(crate) fn missing(scope: Scope) -> Result<Vec<Step>> {
         .filter(|(folder, _, _)| !Path::new(folder).is_dir());
     let mut packages: Vec<&str> = programs
         .chain(modules)
-        .filter(|(_, _, first)| *first <= scope)
+        .filter(|(_, _, first)| scope.takes_in(*first))
         .map(|(_, package, _)| *package)
         .collect();
     let mut steps = Vec::new();
@@ -137,16 +154,16 @@ pub(crate) fn missing(scope: Scope) -> Result<Vec<Step>> {
         }
     }
 
-    if scope >= Scope::Test && !moto::present() {
+    if scope.takes_in(Scope::Test) && !moto::present() {
         if !moto::can_make_venv() {
             packages.push("python3-venv");
         }
         steps.push(Step::Moto);
     }
-    if scope >= Scope::Test && !fail2ban::present() {
+    if scope.takes_in(Scope::Test) && !fail2ban::present() {
         steps.push(Step::Fail2ban);
     }
-    if scope >= Scope::Demo && !need::mounted("bpf", BPFFS)? {
+    if scope.takes_in(Scope::Demo) && !need::mounted("bpf", BPFFS)? {
         steps.push(Step::BpfFs);
     }
     if !packages.is_empty() {
