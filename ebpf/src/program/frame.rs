@@ -36,7 +36,7 @@ impl Frame for Linear {
             // SAFETY: `start` is within the packet and N octets lie before its end, as
             // just compared, and the kernel puts frames at even addresses. The verifier
             // proves of the compiled program what it has to hold on this machine.
-            let read = unsafe { *((start + 2 * index) as *const [u8; 2]).cast::<u16>() };
+            let read = unsafe { *((start + 2 * index) as *const u16) };
             pair.copy_from_slice(&read.to_ne_bytes());
         }
         Some(octets)

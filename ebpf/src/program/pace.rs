@@ -47,10 +47,6 @@ pub(crate) fn weight(pace: &mut Pace) -> u32 {
 
 /// Packets to leave out, from 0 to twice the mean: a fixed number would fall into step
 /// with sources that take turns.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "it is less than 2 * SAMPLED"
-)]
 #[inline(always)]
 fn gap(random: u32) -> u32 {
     ((u64::from(random) * u64::from(2 * SAMPLED - 1)) >> 32) as u32
