@@ -7,7 +7,8 @@ use std::thread;
 use ipnet::IpNet;
 use nicban_protocol::{Packer, Reply, Request, Tally, items};
 
-use super::link::{Link, accepted, unexpected};
+use super::link::{Link, unexpected};
+use super::pages::Pages;
 use crate::exit::{Exit, Failure};
 use crate::target::{Ipv6Prefix, parse_network};
 
@@ -71,7 +72,7 @@ pub(super) fn send(
 }
 
 fn one(link: &Link, chunk: &Chunk) -> Result<Answered, Failure> {
-    match accepted(link.ask(&chunk.request)?)? {
+    match link.call(&chunk.request)? {
         Reply::Many(tally) => Ok(Answered {
             first: chunk.first,
             count: chunk.count,
@@ -81,44 +82,29 @@ fn one(link: &Link, chunk: &Chunk) -> Result<Answered, Failure> {
     }
 }
 
-/// Networks with their ends, as the daemon has them, page by page.
-pub(super) struct Dump<'a> {
-    link: &'a Link,
-    holder: Option<&'a str>,
-    after: Option<String>,
-    ended: bool,
-}
-
-/// One page.
+/// Networks with their ends, as the daemon has them.
 pub(super) struct Page {
     pub(super) bans: Vec<(IpNet, Option<i64>)>,
     pub(super) ipv6_prefix: Ipv6Prefix,
 }
 
-impl<'a> Dump<'a> {
-    /// All bans, or those of one holder.
-    pub(super) fn new(link: &'a Link, holder: Option<&'a str>) -> Self {
-        Self {
-            link,
-            holder,
-            after: None,
-            ended: false,
-        }
-    }
-
-    fn page(&mut self) -> Result<Page, Failure> {
+/// All bans, or those of one holder, page by page.
+pub(super) fn dump(
+    link: &Link,
+    holder: Option<&str>,
+) -> impl Iterator<Item = Result<Page, Failure>> {
+    Pages::new(move |after| {
         let request = Request::Dump {
-            after: self.after.take(),
-            holder: self.holder.map(str::to_owned),
+            after,
+            holder: holder.map(str::to_owned),
         };
-        let reply = self.link.call(&request)?;
-        let Reply::Dump {
-            networks,
-            next,
-            ipv6_prefix,
-        } = reply
-        else {
-            return Err(unexpected(&reply));
+        let (networks, next, ipv6_prefix) = match link.call(&request)? {
+            Reply::Dump {
+                networks,
+                next,
+                ipv6_prefix,
+            } => (networks, next, ipv6_prefix),
+            other => return Err(unexpected(&other)),
         };
         let mut bans = Vec::new();
         for item in items(&networks) {
@@ -126,13 +112,12 @@ impl<'a> Dump<'a> {
             let network = parse_network(item.network).map_err(|error| nonsense(&error))?;
             bans.push((network, item.until));
         }
-        self.ended = next.is_none();
-        self.after = next;
-        Ok(Page {
+        let page = Page {
             bans,
             ipv6_prefix: Ipv6Prefix::new(ipv6_prefix).unwrap_or_default(),
-        })
-    }
+        };
+        Ok((page, next))
+    })
 }
 
 fn nonsense(error: &dyn std::error::Error) -> Failure {
@@ -144,41 +129,27 @@ fn nonsense(error: &dyn std::error::Error) -> Failure {
     )
 }
 
-impl Iterator for Dump<'_> {
-    type Item = Result<Page, Failure>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.ended {
-            return None;
-        }
-        let page = self.page();
-        self.ended |= page.is_err();
-        Some(page)
-    }
-}
-
-/// Requests that end a holder's bans on these networks.
-pub(super) fn lifts<'a>(
-    holder: &'a str,
-    networks: &'a [IpNet],
+/// What there is in requests, each as long as a line may be: `push` writes one of `all`, and
+/// `request` is made of what was written.
+pub(super) fn chunks<'a, T: Sync>(
+    all: &'a [T],
+    push: impl Fn(&mut Packer, &T) + Send + 'a,
+    request: impl Fn(String) -> Request + Send + 'a,
 ) -> impl Iterator<Item = Chunk> + Send + 'a {
     let mut done = 0;
     std::iter::from_fn(move || {
         let first = done;
         let mut packer = Packer::new();
-        while let Some(network) = networks.get(done)
+        while let Some(one) = all.get(done)
             && !packer.is_full()
         {
-            packer.push(network.addr(), Some(network.prefix_len()), None);
+            push(&mut packer, one);
             done += 1;
         }
         (done > first).then(|| Chunk {
             first,
             count: done - first,
-            request: Request::UnbanMany {
-                holder: holder.to_owned(),
-                networks: packer.finish(),
-            },
+            request: request(packer.finish()),
         })
     })
 }

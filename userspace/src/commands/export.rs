@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::bulk::Dump;
+use super::bulk;
 use super::link::Link;
 use super::{Globals, output};
 use crate::exit::Failure;
@@ -23,7 +23,7 @@ pub(super) fn run(globals: &Globals, args: &Args) -> Result<(), Failure> {
     let link = Link::new(globals)?;
     let out = io::BufWriter::new(io::stdout().lock());
     let mut writer = output::written(Writer::new(out, args.format, output::now()))?;
-    for page in Dump::new(&link, args.holder.as_deref()) {
+    for page in bulk::dump(&link, args.holder.as_deref()) {
         for (network, until) in page?.bans {
             output::written(writer.network(network, until))?;
         }

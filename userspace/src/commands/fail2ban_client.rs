@@ -18,6 +18,7 @@ const LIMIT: Duration = Duration::from_mins(2);
 const LARGEST: u64 = 1 << 28;
 
 /// The command that asks.
+#[derive(Debug, Clone)]
 pub(super) struct Fail2banClient {
     program: String,
     arguments: Vec<String>,

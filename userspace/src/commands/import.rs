@@ -8,9 +8,9 @@ use std::{fs, io};
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use ipnet::IpNet;
-use nicban_protocol::{IMPORT, ManyBans, Packer, Reply, Request, Tally};
+use nicban_protocol::{IMPORT, ManyBans, Reply, Request, Tally};
 
-use super::bulk::{self, Chunk, Dump};
+use super::bulk::{self, Chunk};
 use super::link::{Link, unexpected};
 use super::{Globals, ban, output};
 use crate::exit::{Exit, Failure};
@@ -163,7 +163,7 @@ fn read(file: &Path) -> Result<String, Failure> {
 /// Tells what was left out; fails where something is wrong and was not to be skipped.
 fn told(source: &str, parsed: &Parsed, args: &Args) -> Result<(), Failure> {
     for (name, why) in &parsed.left_out {
-        if why != "not asked for" {
+        if why != lists::NOT_ASKED_FOR {
             eprintln!("nicban: {source}: set {name:?} is left out: {why}");
         }
     }
@@ -278,7 +278,7 @@ impl Import<'_> {
     fn lift_the_rest(&mut self, list: &[Listed]) -> Result<(), Failure> {
         let mut rest: Vec<IpNet> = Vec::new();
         let mut targets: Option<Vec<Target>> = None;
-        for page in Dump::new(self.link, Some(self.holder)) {
+        for page in bulk::dump(self.link, Some(self.holder)) {
             let page = page?;
             let targets = targets.get_or_insert_with(|| {
                 let targets = list.iter().filter_map(|item| item.target(page.ipv6_prefix));
@@ -292,12 +292,7 @@ impl Import<'_> {
                 target.is_none_or(|target| targets.binary_search(&target).is_err())
             }));
         }
-        let bar = bar(rest.len(), "lifted");
-        let sent = bulk::send(self.link, bulk::lifts(self.holder, &rest), |answered| {
-            bulk::add(&mut self.sum, &answered.tally);
-            bar.inc(answered.count as u64);
-        });
-        bar.finish_and_clear();
+        let sent = lift(self.link, self.holder, &rest, &mut self.sum);
         sent.map_err(|failure| Failure {
             exit: failure.exit,
             error: anyhow::anyhow!(
@@ -368,29 +363,22 @@ fn bans<'a>(
     until: Option<i64>,
     list: &'a [Listed],
 ) -> impl Iterator<Item = Chunk> + Send + 'a {
-    let mut done = 0;
-    std::iter::from_fn(move || {
-        let first = done;
-        let mut packer = Packer::new();
-        while let Some(item) = list.get(done)
-            && !packer.is_full()
-        {
+    bulk::chunks(
+        list,
+        move |packer, item| {
             let own = item.until.filter(|own| Some(*own) != until);
             packer.push(item.address, item.prefix, own);
-            done += 1;
-        }
-        (done > first).then(|| Chunk {
-            first,
-            count: done - first,
-            request: Request::BanMany(ManyBans {
+        },
+        move |networks| {
+            Request::BanMany(ManyBans {
                 holder: holder.to_owned(),
                 time: now,
                 until,
                 restored: false,
-                networks: packer.finish(),
-            }),
-        })
-    })
+                networks,
+            })
+        },
+    )
 }
 
 /// A progress bar on stderr, if that is a terminal.
@@ -406,15 +394,29 @@ fn bar(length: usize, what: &'static str) -> ProgressBar {
 /// how many others still hold.
 pub(super) fn unban_all(link: &Link, holder: &str) -> Result<Tally, Failure> {
     let mut held: Vec<IpNet> = Vec::new();
-    for page in Dump::new(link, Some(holder)) {
+    for page in bulk::dump(link, Some(holder)) {
         held.extend(page?.bans.into_iter().map(|(network, _)| network));
     }
-    let bar = bar(held.len(), "lifted");
     let mut sum = Tally::default();
-    let sent = bulk::send(link, bulk::lifts(holder, &held), |answered| {
-        bulk::add(&mut sum, &answered.tally);
+    lift(link, holder, &held, &mut sum)?;
+    Ok(sum)
+}
+
+/// Ends a holder's bans on these networks; `sum` has what was done, also where it was cut short.
+fn lift(link: &Link, holder: &str, networks: &[IpNet], sum: &mut Tally) -> Result<(), Failure> {
+    let bar = bar(networks.len(), "lifted");
+    let chunks = bulk::chunks(
+        networks,
+        |packer, network| packer.push(network.addr(), Some(network.prefix_len()), None),
+        |networks| Request::UnbanMany {
+            holder: holder.to_owned(),
+            networks,
+        },
+    );
+    let sent = bulk::send(link, chunks, |answered| {
+        bulk::add(sum, &answered.tally);
         bar.inc(answered.count as u64);
     });
     bar.finish_and_clear();
-    sent.map(|()| sum)
+    sent
 }

@@ -5,9 +5,12 @@ use std::io::{self, Write};
 use nicban_protocol::{BanRow, Reply, Request};
 
 use super::link::{Link, unexpected};
+use super::pages::Pages;
 use super::{Globals, ban, output};
-use crate::exit::{Exit, Failure};
+use crate::exit::Failure;
 use crate::render;
+
+type Page = Result<Vec<BanRow>, Failure>;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -33,13 +36,7 @@ pub(super) fn run(globals: &Globals, args: Args) -> Result<(), Failure> {
     } else {
         args.limit
     };
-    let pages = Pages {
-        link: &link,
-        address: args.address,
-        holder: args.holder,
-        after: None,
-        ended: false,
-    };
+    let pages = pages(&link, args.address, args.holder);
     let mut out = io::BufWriter::new(io::stdout().lock());
     if json {
         as_json(pages, &mut out)?;
@@ -50,7 +47,7 @@ pub(super) fn run(globals: &Globals, args: Args) -> Result<(), Failure> {
 }
 
 /// Page by page, so that a million bans need no more memory than a few.
-fn as_json(pages: Pages<'_>, out: &mut impl Write) -> Result<(), Failure> {
+fn as_json(pages: impl Iterator<Item = Page>, out: &mut impl Write) -> Result<(), Failure> {
     let mut empty = true;
     for page in pages {
         for row in page? {
@@ -63,7 +60,12 @@ fn as_json(pages: Pages<'_>, out: &mut impl Write) -> Result<(), Failure> {
     output::written(out.write_all(if empty { b"[]\n" } else { b"\n]\n" }))
 }
 
-fn as_table(pages: Pages<'_>, limit: usize, now: i64, out: &mut impl Write) -> Result<(), Failure> {
+fn as_table(
+    pages: impl Iterator<Item = Page>,
+    limit: usize,
+    now: i64,
+    out: &mut impl Write,
+) -> Result<(), Failure> {
     let mut rows = Vec::new();
     let mut more = false;
     for page in pages {
@@ -82,48 +84,22 @@ fn as_table(pages: Pages<'_>, limit: usize, now: i64, out: &mut impl Write) -> R
 }
 
 /// The pages of a list.
-struct Pages<'a> {
-    link: &'a Link,
+fn pages(
+    link: &Link,
     address: Option<String>,
     holder: Option<String>,
-    after: Option<String>,
-    ended: bool,
-}
-
-impl Pages<'_> {
-    fn page(&mut self) -> Result<Vec<BanRow>, Failure> {
+) -> impl Iterator<Item = Page> {
+    Pages::new(move |after| {
         let request = Request::List {
-            after: self.after.clone(),
-            address: self.address.clone(),
-            holder: self.holder.clone(),
+            after,
+            address: address.clone(),
+            holder: holder.clone(),
         };
-        let (bans, next) = match self.link.call(&request)? {
-            Reply::Bans { bans, next } => (bans, next),
-            other => return Err(unexpected(&other)),
-        };
-        if next.is_some() && next == self.after {
-            return Err(Failure::new(
-                Exit::Failed,
-                "the daemon gives the same page again and again; restart it: systemctl restart nicban",
-            ));
+        match link.call(&request)? {
+            Reply::Bans { bans, next } => Ok((bans, next)),
+            other => Err(unexpected(&other)),
         }
-        self.ended = next.is_none();
-        self.after = next;
-        Ok(bans)
-    }
-}
-
-impl Iterator for Pages<'_> {
-    type Item = Result<Vec<BanRow>, Failure>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.ended {
-            return None;
-        }
-        let page = self.page();
-        self.ended |= page.is_err();
-        Some(page)
-    }
+    })
 }
 
 #[cfg(test)]
@@ -132,7 +108,8 @@ mod tests {
 
     use nicban_protocol::{BanRow, Dropped, Reply, Request};
 
-    use super::{Pages, as_json, as_table};
+    use super::{Page, as_json, as_table};
+    use crate::commands::link::Link;
     use crate::commands::standin::Standin;
 
     /// Pages of two out of `total` bans.
@@ -167,14 +144,8 @@ mod tests {
         serde_json::from_slice(&out).unwrap()
     }
 
-    fn pages(link: &crate::commands::link::Link) -> Pages<'_> {
-        Pages {
-            link,
-            address: None,
-            holder: Some("sshd".to_owned()),
-            after: None,
-            ended: false,
-        }
+    fn pages(link: &Link) -> impl Iterator<Item = Page> {
+        super::pages(link, None, Some("sshd".to_owned()))
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod list;
 mod mode;
 pub mod nacl;
 mod output;
+mod pages;
 #[cfg(test)]
 mod standin;
 mod status;

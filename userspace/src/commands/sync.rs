@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
-use nicban_protocol::{MAX_PROBLEM, ManyBans, Packer, Request, Synced, Tally};
+use nicban_protocol::{MAX_PROBLEM, ManyBans, Request, Synced, Tally};
 use nix::fcntl::{Flock, FlockArg};
 
 use super::bulk::{self, Chunk};
@@ -45,22 +45,18 @@ pub(super) struct Args {
     jail: Option<String>,
     /// The command that asks fail2ban: words, parted by blanks
     #[arg(long, value_name = "COMMAND", default_value = "fail2ban-client", value_parser = client)]
-    client: String,
+    client: Fail2banClient,
     /// fail2ban is starting: look again until its list stays as it is, for so long at the most
     #[arg(long, value_name = "TIME", value_parser = ban::sentence)]
     settle: Option<Duration>,
 }
 
-fn client(command: &str) -> Result<String, String> {
-    match Fail2banClient::new(command) {
-        Some(_) => Ok(command.to_owned()),
-        None => Err("name a program".to_owned()),
-    }
+fn client(command: &str) -> Result<Fail2banClient, &'static str> {
+    Fail2banClient::new(command).ok_or("name a program")
 }
 
 pub(super) fn run(globals: &Globals, args: &Args) -> Result<(), Failure> {
-    let client = Fail2banClient::new(&args.client)
-        .ok_or_else(|| Failure::new(Exit::Usage, "--client names no program"))?;
+    let client = &args.client;
     let mut link = Link::new(globals)?;
     if args.settle.is_some() {
         link = link.persistent(PATIENCE);
@@ -74,7 +70,7 @@ pub(super) fn run(globals: &Globals, args: &Args) -> Result<(), Failure> {
     }
     let mut outcome = Ok(());
     for jail in &jails {
-        let mut sync = Sync::new(&link, &client, jail);
+        let mut sync = Sync::new(&link, client, jail);
         let done = sync.run(args.settle);
         let synced = sync.told(done.as_ref().err());
         // Into the daemon's log: what fail2ban starts has no other place to tell it.
@@ -294,9 +290,9 @@ fn restored<'a>(
     now: i64,
     bans: &'a [(IpNet, Sentence)],
 ) -> impl Iterator<Item = Chunk> + Send + 'a {
-    chunks(
+    bulk::chunks(
         bans,
-        |packer, network, sentence| {
+        |packer, (network, sentence)| {
             packer.push_since(
                 network.addr(),
                 Some(network.prefix_len()),
@@ -321,9 +317,9 @@ fn lifts<'a>(
     jail: &'a str,
     bans: &'a [(IpNet, Sentence)],
 ) -> impl Iterator<Item = Chunk> + Send + 'a {
-    chunks(
+    bulk::chunks(
         bans,
-        |packer, network, sentence| {
+        |packer, (network, sentence)| {
             let since = sentence.since.saturating_add(ROUNDING);
             packer.push_since(network.addr(), Some(network.prefix_len()), None, since);
         },
@@ -332,27 +328,4 @@ fn lifts<'a>(
             networks,
         },
     )
-}
-
-fn chunks<'a>(
-    bans: &'a [(IpNet, Sentence)],
-    push: impl Fn(&mut Packer, &IpNet, &Sentence) + Send + 'a,
-    request: impl Fn(String) -> Request + Send + 'a,
-) -> impl Iterator<Item = Chunk> + Send + 'a {
-    let mut done = 0;
-    std::iter::from_fn(move || {
-        let first = done;
-        let mut packer = Packer::new();
-        while let Some((network, sentence)) = bans.get(done)
-            && !packer.is_full()
-        {
-            push(&mut packer, network, sentence);
-            done += 1;
-        }
-        (done > first).then(|| Chunk {
-            first,
-            count: done - first,
-            request: request(packer.finish()),
-        })
-    })
 }
