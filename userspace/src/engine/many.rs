@@ -7,7 +7,7 @@ use nicban_protocol::{
     Tally, items,
 };
 
-use super::{Engine, batch::Batch, words};
+use super::{Engine, batch::Batch, requests::behind, words};
 use crate::{
     allow::{Allow, Cover},
     bans::Until,
@@ -100,13 +100,7 @@ impl Engine {
 
     /// A page of networks with their ends.
     pub(super) fn dump(&self, after: Option<&str>, holder: Option<&str>) -> Answer {
-        let after = after
-            .map(|text| {
-                crate::target::parse_network(text)
-                    .and_then(Target::from_network)
-                    .map_err(words::invalid)
-            })
-            .transpose()?;
+        let after = after.map(behind).transpose()?;
         let mut packer = Packer::new();
         let mut last = None;
         for ban in self.bans.after(after.as_ref()).take(LOOKED_AT) {

@@ -152,13 +152,7 @@ impl Engine {
                 .collect();
             return Ok(Reply::Bans { bans, next: None });
         }
-        let after = after
-            .map(|text| {
-                crate::target::parse_network(text)
-                    .and_then(Target::from_network)
-                    .map_err(words::invalid)
-            })
-            .transpose()?;
+        let after = after.map(behind).transpose()?;
         let page = self.bans.page(after.as_ref(), ROWS, holder);
         let (mut bans, mut bytes, found) = (Vec::new(), 0, page.len());
         for ban in &page {
@@ -216,6 +210,13 @@ impl Engine {
     pub(super) fn target(&self, text: &str) -> Result<crate::target::Asked, Refusal> {
         Target::parse(text, self.config.ipv6_prefix).map_err(words::invalid)
     }
+}
+
+/// The ban that a page begins behind, as the page before named it.
+pub(super) fn behind(text: &str) -> Result<Target, Refusal> {
+    crate::target::parse_network(text)
+        .and_then(Target::from_network)
+        .map_err(words::invalid)
 }
 
 /// What is told: a ban, or that one ends later.

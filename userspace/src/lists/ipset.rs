@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::error::{Bad, Place, echo, lines};
-use super::{Parsed, Wanted, read_element};
+use super::{NOT_ASKED_FOR, Parsed, Wanted, read_element};
 
 /// A set, as its `create` line tells it.
 struct Set {
@@ -34,7 +34,7 @@ pub(super) fn parse(text: &str, wanted: Wanted<'_>, now: i64) -> Parsed {
     }
     for (name, set) in sets {
         if !wanted.includes(&name) {
-            parsed.left_out.push((name, "not asked for".to_owned()));
+            parsed.left_out.push((name, NOT_ASKED_FOR.to_owned()));
         } else if set.holds_addresses() {
             parsed.sets.push((name, set.elements));
         } else {

@@ -66,6 +66,19 @@ pub struct Parsed {
     pub left_out: Vec<(String, String)>,
 }
 
+/// Why a set was left out that is not among those that were asked for.
+pub const NOT_ASKED_FOR: &str = "not asked for";
+
+impl Parsed {
+    /// Counts elements of a set that was read: it may be added to in many commands.
+    fn add_to_set(&mut self, name: &str, elements: usize) {
+        match self.sets.iter_mut().find(|(known, _)| known == name) {
+            Some((_, known)) => *known += elements,
+            None => self.sets.push((name.to_owned(), elements)),
+        }
+    }
+}
+
 /// What is asked of a dump.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Wanted<'a> {

@@ -1,7 +1,7 @@
 //! What `nft list ruleset` and `nft list set` write, and what `nft -f` reads of sets (nft(8)).
 
 use super::error::{Bad, Place, echo};
-use super::{Parsed, Wanted, read_element};
+use super::{NOT_ASKED_FOR, Parsed, Wanted, read_element};
 
 /// What a rule set is made of, as far as sets go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,7 +112,7 @@ impl Set<'_> {
     /// Why its elements are not read.
     fn left_out(&self, wanted: Wanted<'_>) -> Option<String> {
         if !wanted.includes(self.name) {
-            return Some("not asked for".to_owned());
+            return Some(NOT_ASKED_FOR.to_owned());
         }
         let kind = self.kind.as_deref()?;
         let holds_addresses = matches!(
@@ -199,11 +199,7 @@ pub(super) fn parse(text: &str, wanted: Wanted<'_>, now: i64) -> Parsed {
 fn finish(set: &Set<'_>, wanted: Wanted<'_>, parsed: &mut Parsed) {
     match set.left_out(wanted) {
         Some(why) => parsed.left_out.push((set.name.to_owned(), why)),
-        // The same set may be added to in many commands.
-        None => match parsed.sets.iter_mut().find(|(name, _)| name == set.name) {
-            Some((_, elements)) => *elements += set.elements,
-            None => parsed.sets.push((set.name.to_owned(), set.elements)),
-        },
+        None => parsed.add_to_set(set.name, set.elements),
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::error::{Bad, Place, echo};
-use super::{Parsed, Wanted, read_element};
+use super::{NOT_ASKED_FOR, Parsed, Wanted, read_element};
 
 pub(super) fn parse(text: &str, wanted: Wanted<'_>, now: i64) -> Parsed {
     let mut parsed = Parsed::default();
@@ -49,7 +49,7 @@ fn read_set(
     let name = set.get("name").and_then(Value::as_str).unwrap_or_default();
     let name = name.to_owned();
     if !wanted.includes(&name) {
-        parsed.left_out.push((name, "not asked for".to_owned()));
+        parsed.left_out.push((name, NOT_ASKED_FOR.to_owned()));
         return;
     }
     if let Some(kind) = kind
@@ -69,10 +69,7 @@ fn read_set(
             Err(why) => parsed.bad.push(Bad { place, why }),
         }
     }
-    match parsed.sets.iter_mut().find(|(known, _)| *known == name) {
-        Some((_, elements)) => *elements += good,
-        None => parsed.sets.push((name, good)),
-    }
+    parsed.add_to_set(&name, good);
 }
 
 fn read(element: &Value, place: Place, now: i64, parsed: &mut Parsed) -> Result<(), String> {

@@ -3,9 +3,8 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
-use nicban_ebpf::abi::{AddressV4, NetworkV6, maps};
 
-use super::{Tables, many::each_entry};
+use super::Tables;
 use crate::{
     target::Ipv6Prefix,
     xdp::{XdpError, allowed::Allowed, keys::net_v6},
@@ -21,24 +20,14 @@ impl Tables {
     pub(super) fn index(&mut self) -> Result<(), XdpError> {
         self.announce(|settings| (settings.index_v4, settings.index_v6) = (0, 0))?;
         let (mut v4, mut v6, mut until) = (Vec::new(), Vec::new(), u64::MAX);
-        each_entry(
-            &self.bans_v4,
-            maps::BANS_V4,
-            AddressV4 { address: [0; 4] },
-            |key, ban| {
-                v4.push(u32::from_ne_bytes(key.address));
-                until = until.min(end_of(ban.expires_at));
-            },
-        )?;
-        each_entry(
-            &self.bans_v6,
-            maps::BANS_V6,
-            NetworkV6 { network: [0; 8] },
-            |key, ban| {
-                v6.push(u64::from_ne_bytes(key.network));
-                until = until.min(end_of(ban.expires_at));
-            },
-        )?;
+        self.each_v4(|key, ban| {
+            v4.push(key);
+            until = until.min(end_of(ban.expires_at));
+        })?;
+        self.each_v6(|key, ban| {
+            v6.push(key);
+            until = until.min(end_of(ban.expires_at));
+        })?;
         let v4 = self.index_v4.fill(&v4, |key| may_v4(&self.allowed, key));
         let v6 = self
             .index_v6
@@ -126,7 +115,7 @@ pub(super) const fn end_of(expires_at: u64) -> u64 {
 
 /// Whether an index may hold an address: where none is allowed, it drops alone.
 pub(super) fn may_v4(allowed: &Allowed, key: u32) -> bool {
-    !allowed.touches(&IpNet::V4(Ipv4Addr::from(key.to_ne_bytes()).into()))
+    !allowed.touches(&banned_v4(key))
 }
 
 /// As [`may_v4`].
@@ -134,8 +123,13 @@ pub(super) fn may_v6(allowed: &Allowed, key: u64, prefix: Ipv6Prefix) -> bool {
     !allowed.touches(&banned_v6(key, prefix))
 }
 
+/// The address that an IPv4 key stands for.
+pub(super) fn banned_v4(key: u32) -> IpNet {
+    IpNet::V4(Ipv4Addr::from(key.to_ne_bytes()).into())
+}
+
 /// The network that an IPv6 key stands for.
-fn banned_v6(key: u64, prefix: Ipv6Prefix) -> IpNet {
+pub(super) fn banned_v6(key: u64, prefix: Ipv6Prefix) -> IpNet {
     let upper = u128::from(u64::from_be(key)) << 64;
     net_v6(Ipv6Addr::from(upper), u32::from(prefix.bits()))
 }

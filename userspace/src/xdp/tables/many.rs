@@ -1,7 +1,5 @@
 //! Many bans at once.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-
 use aya::{
     Pod,
     maps::{HashMap, IterableMap as _, MapData},
@@ -13,7 +11,7 @@ use nicban_ebpf::abi::{AddressV4, Ban, NetworkV6, maps};
 use super::{
     ANY, Tables,
     access::{failed, full_or_failed, there},
-    indexes::{end_of, may_v4, may_v6},
+    indexes::{banned_v4, banned_v6, end_of, may_v4, may_v6},
 };
 use crate::{
     target::Place,
@@ -96,25 +94,8 @@ impl Tables {
     /// Every ban in the maps, with its end in ns of `CLOCK_BOOTTIME`.
     pub fn bans(&self) -> Result<Vec<(IpNet, u64)>, XdpError> {
         let mut bans = Vec::new();
-        each_entry(
-            &self.bans_v4,
-            maps::BANS_V4,
-            AddressV4 { address: [0; 4] },
-            |key, ban| {
-                let address = Ipv4Addr::from(key.address);
-                bans.push((IpNet::V4(address.into()), ban.expires_at));
-            },
-        )?;
-        each_entry(
-            &self.bans_v6,
-            maps::BANS_V6,
-            NetworkV6 { network: [0; 8] },
-            |key, ban| {
-                let upper = u128::from(u64::from_be_bytes(key.network)) << 64;
-                let net = net_v6(Ipv6Addr::from(upper), u32::from(self.ipv6_prefix.bits()));
-                bans.push((net, ban.expires_at));
-            },
-        )?;
+        self.each_v4(|key, ban| bans.push((banned_v4(key), ban.expires_at)))?;
+        self.each_v6(|key, ban| bans.push((banned_v6(key, self.ipv6_prefix), ban.expires_at)))?;
         for entry in &self.nets_v4 {
             let (key, ban) = entry.map_err(failed("list", maps::NETS_V4, &"bans"))?;
             bans.push((
@@ -130,6 +111,24 @@ impl Tables {
             ));
         }
         Ok(bans)
+    }
+}
+
+impl Tables {
+    /// Every address in the map of bans, by its key in the index.
+    pub(super) fn each_v4(&self, mut each: impl FnMut(u32, Ban)) -> Result<(), XdpError> {
+        let blank = AddressV4 { address: [0; 4] };
+        each_entry(&self.bans_v4, maps::BANS_V4, blank, |key, ban| {
+            each(key_v4(key), ban);
+        })
+    }
+
+    /// As [`Self::each_v4`].
+    pub(super) fn each_v6(&self, mut each: impl FnMut(u64, Ban)) -> Result<(), XdpError> {
+        let blank = NetworkV6 { network: [0; 8] };
+        each_entry(&self.bans_v6, maps::BANS_V6, blank, |key, ban| {
+            each(key_v6(key), ban);
+        })
     }
 }
 
@@ -216,16 +215,16 @@ impl<K: Pod + Send + Sync> Chunk<K> {
     }
 }
 
-fn key_v4(key: AddressV4) -> u32 {
+pub(super) fn key_v4(key: AddressV4) -> u32 {
     u32::from_ne_bytes(key.address)
 }
 
-fn key_v6(key: NetworkV6) -> u64 {
+pub(super) fn key_v6(key: NetworkV6) -> u64 {
     u64::from_ne_bytes(key.network)
 }
 
 /// Every entry of a hash map: by batches, or one by one where the kernel has none.
-pub(super) fn each_entry<K: Pod>(
+fn each_entry<K: Pod>(
     map: &HashMap<MapData, K, Ban>,
     name: &'static str,
     blank: K,

@@ -18,6 +18,7 @@ use nicban_protocol::Mode;
 use self::{
     access::{count, full_or_failed, holds, mapped, there},
     indexes::{may_v4, may_v6},
+    many::{key_v4, key_v6},
 };
 use super::{
     LoadOptions, XdpError,
@@ -113,17 +114,17 @@ impl Tables {
             Place::HashV4(address) => {
                 self.expect_end(expires_at)?;
                 self.resize_v4(1)?;
-                let key = u32::from_ne_bytes(address);
+                let address = AddressV4 { address };
+                let key = key_v4(address);
                 let may = may_v4(&self.allowed, key);
-                self.index_v4.put(key, may, || {
-                    self.bans_v4.insert(AddressV4 { address }, ban, ANY)
-                })
+                self.index_v4
+                    .put(key, may, || self.bans_v4.insert(address, ban, ANY))
             }
             Place::HashV6(address) => {
                 self.expect_end(expires_at)?;
                 self.resize_v6(1)?;
                 let network = upper_half(address);
-                let key = u64::from_ne_bytes(network.network);
+                let key = key_v6(network);
                 let may = may_v6(&self.allowed, key, self.ipv6_prefix);
                 self.index_v6
                     .put(key, may, || self.bans_v6.insert(network, ban, ANY))
@@ -155,15 +156,14 @@ impl Tables {
         let place = Place::of(network.trunc(), self.ipv6_prefix);
         let removed = match place {
             Place::HashV4(address) => {
-                let key = u32::from_ne_bytes(address);
+                let address = AddressV4 { address };
                 self.index_v4
-                    .remove(key, || there(self.bans_v4.remove(&AddressV4 { address })))
+                    .remove(key_v4(address), || there(self.bans_v4.remove(&address)))
             }
             Place::HashV6(address) => {
                 let network = upper_half(address);
-                let key = u64::from_ne_bytes(network.network);
                 self.index_v6
-                    .remove(key, || there(self.bans_v6.remove(&network)))
+                    .remove(key_v6(network), || there(self.bans_v6.remove(&network)))
             }
             Place::TrieV4 { network, bits } => there(self.nets_v4.remove(&trie_v4(network, bits))),
             Place::TrieV6 { network, bits } => there(self.nets_v6.remove(&trie_v6(network, bits))),
