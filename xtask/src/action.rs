@@ -1,6 +1,6 @@
 //! What nicban-action must stay: small, because fail2ban starts it for each ban.
 
-use std::fs;
+use std::{fs, path::PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -27,14 +27,7 @@ pub(crate) fn check() -> Result<()> {
     if !heavy.is_empty() {
         bail!("nicban-action stands on {}", heavy.join(", "));
     }
-    process::run(process::cargo().args([
-        "build",
-        "--quiet",
-        "--package=nicban-fail2ban",
-        "--bin=nicban-action",
-        "--profile=action",
-    ]))?;
-    let file = process::target().join("action/nicban-action");
+    let file = build()?;
     let bytes = fs::metadata(&file)
         .with_context(|| format!("cannot read {}", file.display()))?
         .len();
@@ -47,4 +40,16 @@ pub(crate) fn check() -> Result<()> {
         HEAVY.join(", ")
     );
     Ok(())
+}
+
+/// Builds the action as it is released; where it is.
+pub(crate) fn build() -> Result<PathBuf> {
+    process::run(process::cargo().args([
+        "build",
+        "--quiet",
+        "--package=nicban-fail2ban",
+        "--bin=nicban-action",
+        "--profile=action",
+    ]))?;
+    Ok(process::target().join("action/nicban-action"))
 }

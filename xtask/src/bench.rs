@@ -6,7 +6,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use crate::{process, setup};
+use crate::{action, process, setup};
 
 /// Replaces this process by the bench, so that signals and the exit status are the bench's own.
 pub(crate) fn run(arguments: &[OsString]) -> Result<Infallible> {
@@ -25,19 +25,13 @@ pub(crate) fn run(arguments: &[OsString]) -> Result<Infallible> {
                 .args(["--profile", profile]),
         )?;
     }
-    process::run(process::cargo().args([
-        "build",
-        "--quiet",
-        "--package=nicban-fail2ban",
-        "--bin=nicban-action",
-        "--profile=action",
-    ]))?;
+    let built = action::build()?;
     let target = process::target();
     let error = Command::new(target.join("simulate/nicban-bench"))
         .arg("--nicban")
         .arg(target.join("release/nicban"))
         .arg("--action")
-        .arg(target.join("action/nicban-action"))
+        .arg(built)
         .args(arguments)
         .current_dir(process::root())
         .exec();
