@@ -10,9 +10,10 @@ use anyhow::{Result, ensure};
 use super::Bench;
 use super::families::Scale;
 use super::figure::Figure;
-use super::guarded::{Guarded, now};
+use super::guarded::Guarded;
 use super::rounds::{Subject, alternate};
 use super::row::{Goal, Row};
+use crate::clock::now;
 use crate::net::Namespace;
 use crate::process;
 

@@ -14,10 +14,11 @@ use super::Bench;
 use super::cpu;
 use super::families::{Scale, short};
 use super::flood::{Cable, Generator};
-use super::guarded::{Guarded, now};
+use super::guarded::Guarded;
 use super::rounds::Samples;
 use super::row::{Goal, Row};
 use super::sources;
+use crate::clock::now;
 use crate::daemon::Daemon;
 use crate::process;
 

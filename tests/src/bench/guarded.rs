@@ -88,9 +88,3 @@ impl Guarded {
         Ok(daemon)
     }
 }
-
-/// Seconds since the Unix epoch.
-pub(super) fn now() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    i64::try_from(since.map_or(0, |since| since.as_secs())).unwrap_or(0)
-}

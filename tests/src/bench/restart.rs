@@ -10,10 +10,11 @@ use rusqlite::Connection;
 
 use super::Bench;
 use super::families::{Scale, short};
-use super::guarded::{Guarded, now};
+use super::guarded::Guarded;
 use super::rounds::Samples;
 use super::row::{Goal, Row};
 use super::sources;
+use crate::clock::now;
 use crate::hosts::{Edition, Fail2ban, Fail2banConfig};
 use crate::net::{Namespace, Scratch};
 

@@ -6,9 +6,10 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 use std::rc::Rc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use nicban_protocol::{Ban, Client, NaclState, NaclStatus, Outcome, Reply, Request, Status};
+pub(crate) use nicban_tests::clock::now;
 use nicban_tests::net::{Link, Namespace, Scratch, veth};
 use nicban_tests::process::Process;
 use nicban_tests::standin::acl::{Acl, Action};
@@ -444,12 +445,6 @@ impl Site {
             self.denied(&self.guard),
         )
     }
-}
-
-/// The time, in seconds since the Unix epoch.
-pub(crate) fn now() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    i64::try_from(since.unwrap().as_secs()).unwrap()
 }
 
 /// Many addresses of 198.51.100.0/24, from 1.

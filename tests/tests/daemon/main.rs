@@ -27,12 +27,9 @@ mod trial;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use nicban_tests::clock::now;
+
 /// The time since the Unix epoch.
 fn wall() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap()
-}
-
-/// As fail2ban's `<time>`: whole seconds.
-fn now() -> i64 {
-    i64::try_from(wall().as_secs()).unwrap()
 }

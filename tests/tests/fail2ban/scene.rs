@@ -5,10 +5,11 @@ use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use nicban_protocol::{BanRow, Holder, Reply, Request};
+pub(crate) use nicban_tests::clock::now;
 use nicban_tests::daemon::{Daemon, Program, Start, program};
 use nicban_tests::hosts::{
     Edition, Fail2ban, Fail2banConfig, Flood, Guess, Keys, Session, Sshd, guess,
@@ -503,10 +504,4 @@ impl Fire<'_> {
     pub(crate) fn leaked(&self) -> Result<u64> {
         Ok(self.leaked.counts()?.values().sum())
     }
-}
-
-/// Seconds since the Unix epoch.
-pub(crate) fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    i64::try_from(since.map_or(0, |since| since.as_secs())).unwrap_or(0)
 }

@@ -2,10 +2,6 @@
 //! and counters on both sides of it tell who is stopped where.
 #![cfg(feature = "aws")]
 #![forbid(unsafe_code)]
-#![expect(
-    clippy::disallowed_methods,
-    reason = "tests wait for real processes, on the real clock"
-)]
 
 mod scene;
 mod succession;

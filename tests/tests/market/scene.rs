@@ -6,11 +6,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use ipnet::IpNet;
 use nicban_protocol::{Ban, NaclState, Outcome, Reply, Request};
+use nicban_tests::clock::now;
 use nicban_tests::daemon::{Daemon, Program, Start, program};
 use nicban_tests::hosts::{Boundary, Cloud, CloudConfig, Flood};
 use nicban_tests::net::{Arrivals, Link, Namespace, Scratch, veth};
@@ -118,11 +119,10 @@ impl Scene {
 
     /// Bans an address for an hour; once it returns, XDP drops it.
     pub(crate) fn ban(&self, address: IpAddr) -> Result<()> {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
         let reply = self.daemon.ask(&Request::Ban(Ban {
             holder: "sshd".to_owned(),
             address: address.to_string(),
-            time: i64::try_from(since.as_secs())?,
+            time: now(),
             bantime: 3600,
             bancount: 1,
             failures: 5,
