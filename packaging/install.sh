@@ -75,6 +75,7 @@ do_install() {
     fi
     if [ -d "$fail2ban" ]; then
         place 644 "$here/fail2ban/action.d/nicban.conf" "$fail2ban/action.d/nicban.conf"
+        place 644 "$here/fail2ban/action.d/nicban-unban.conf" "$fail2ban/action.d/nicban-unban.conf"
         place 644 "$here/fail2ban/jail.d/nicban.conf" "$fail2ban/jail.d/nicban.conf"
     else
         say "no $fail2ban: install fail2ban and run this again"
@@ -118,7 +119,7 @@ do_uninstall() {
     [ -x "$bin/nicban" ] || die "$bin/nicban is not there, and only it can take its entries out of a NACL"
 
     # First, so that nothing starts the daemon again through its socket.
-    rm -f "$fail2ban/action.d/nicban.conf" "$fail2ban/jail.d/nicban.conf"
+    rm -f "$fail2ban/action.d/nicban.conf" "$fail2ban/action.d/nicban-unban.conf" "$fail2ban/jail.d/nicban.conf"
     if command -v fail2ban-client >/dev/null && fail2ban-client ping >/dev/null 2>&1; then
         fail2ban-client reload >/dev/null || say "fail2ban does not reload: look at its log"
     fi

@@ -53,13 +53,17 @@ pub(super) fn run(bench: &Bench, _wanted: &[String]) -> Result<Vec<Row>> {
     let folder = Scratch::new("fail2ban")?;
     let host = Namespace::new("nftables")?;
     let mut ours = nicban.prepared(|| {
-        let action = "";
+        // The shipped pair; `nicban sync`, which it starts, runs meanwhile.
+        let action = format!(
+            "banaction = nicban[norestored=1, sync=\"{}\", actionunban=\"\"]\n            nicban-unban\n",
+            bench.nicban.display()
+        );
         Jail::new(
             bench,
             guarded.site().host(),
             guarded.site().folder(),
             &guarded.site().socket(),
-            action,
+            &action,
         )?
         .with_bans(bans)
     });

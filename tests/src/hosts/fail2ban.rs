@@ -1,9 +1,10 @@
 //! A real fail2ban of one's own: the stock configuration, the shipped action and jail.
 
-use std::fs;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
+use std::{env, fs, iter};
 
 use anyhow::{Context as _, Result};
 
@@ -21,7 +22,7 @@ pub struct Fail2banConfig {
     pub shipped: PathBuf,
     /// Settings of its jails beyond those, as `jail.local` takes them.
     pub jail_local: String,
-    /// The `nicban-action` binary.
+    /// The `nicban-action` binary; `nicban` lies beside it.
     pub action: PathBuf,
     /// The daemon's socket.
     pub socket: PathBuf,
@@ -44,12 +45,20 @@ impl Fail2ban {
     /// thirty seconds.
     pub fn start(host: &Namespace, folder: &Path, config: &Fail2banConfig) -> Result<Self> {
         let (settings, socket) = (folder.join("fail2ban"), folder.join("fail2ban.sock"));
-        write_settings(&settings, folder, config)?;
         let edition = config.edition.clone();
+        let client = edition.program("fail2ban-client")?;
+        let client = format!(
+            "{} -c {} -s {}",
+            client.display(),
+            settings.display(),
+            socket.display()
+        );
+        write_settings(&settings, folder, config, &client)?;
         let process = Process::spawn(
             "fail2ban",
             edition
                 .modules(&mut host.command(edition.program("fail2ban-server")?))
+                .env("PATH", beside(&config.action)?)
                 .args(["-f", "-x", "-c"])
                 .arg(&settings)
                 .arg("-s")
@@ -128,7 +137,20 @@ impl Fail2ban {
     }
 }
 
-fn write_settings(settings: &Path, folder: &Path, config: &Fail2banConfig) -> Result<()> {
+/// `PATH` with the folder that a program lies in before all others.
+fn beside(program: &Path) -> Result<OsString> {
+    let folder = program.parent().context("a program without a folder")?;
+    let inherited = env::var_os("PATH").unwrap_or_default();
+    let folders = iter::once(folder.to_owned()).chain(env::split_paths(&inherited));
+    env::join_paths(folders).context("put the program's folder into PATH")
+}
+
+fn write_settings(
+    settings: &Path,
+    folder: &Path,
+    config: &Fail2banConfig,
+    client: &str,
+) -> Result<()> {
     copy_stock(&config.edition.stock(), settings)?;
     for kind in ["action.d", "jail.d"] {
         copy_files(&config.shipped.join(kind), &settings.join(kind))?;
@@ -146,7 +168,7 @@ fn write_settings(settings: &Path, folder: &Path, config: &Fail2banConfig) -> Re
     write(
         "action.d/nicban.local",
         &format!(
-            "[Init]\nnicban = {}\nsocket = {}\n",
+            "[Init]\nnicban = {}\nsocket = {}\nclient = {client}\n",
             config.action.display(),
             config.socket.display()
         ),

@@ -7,6 +7,7 @@ use anyhow::{Result, ensure};
 use nicban_tests::hosts::Edition;
 
 use crate::jails::a_reload_without_the_action_lifts_its_bans;
+use crate::pair::restored_bans_cost_nothing;
 use crate::restart::{
     bans_outlast_a_restart_and_unban_all_lifts_them, bans_outlast_the_restart_of_their_jail,
 };
@@ -39,4 +40,9 @@ fn a_jail_restart_lets_no_packet_through() {
 #[test]
 fn the_action_taken_out_of_a_jail_lifts_its_bans() {
     a_reload_without_the_action_lifts_its_bans(&scene("").unwrap());
+}
+
+#[test]
+fn restored_bans_run_no_command_and_are_lifted_all_the_same() {
+    restored_bans_cost_nothing(scene("").unwrap());
 }

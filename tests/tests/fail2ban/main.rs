@@ -11,6 +11,7 @@
 mod debian_13;
 mod intrusion;
 mod jails;
+mod pair;
 mod refused;
 mod restart;
 mod scene;

@@ -4,6 +4,7 @@ use std::cell::{Ref, RefCell};
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -30,6 +31,9 @@ pub(crate) const BESIDE_V6: &str = "2001:db8:bad:1::7";
 /// Whom the daemon protects.
 pub(crate) const FRIEND: &str = "203.0.113.9";
 
+/// Settings for the action alone, without `nicban-unban` and without a synchronisation.
+pub(crate) const ALONE: &str = "banaction = nicban\nbanaction_allports = nicban";
+
 const HONEST: &str = "203.0.113.200";
 const HONEST_V6: &str = "2001:db8:600d::1";
 const BASTION: &str = "192.0.2.1";
@@ -55,6 +59,7 @@ pub(crate) struct Scene {
     keys: Keys,
     edition: Edition,
     jails: String,
+    action: PathBuf,
     outside: Namespace,
     bastion: Namespace,
     pins: Scratch,
@@ -77,6 +82,7 @@ impl Scene {
             keys: Keys::generate(folder.path(), "visitor")?,
             edition,
             jails: String::new(),
+            action: program(Program::Action)?,
             outside: Namespace::new("outside")?,
             bastion: Namespace::new("bastion")?,
             pins: Scratch::pins("fail2ban"),
@@ -217,7 +223,7 @@ impl Scene {
             edition: self.edition.clone(),
             shipped: shipped.canonicalize().context("the shipped files")?,
             jail_local: self.jails.clone(),
-            action: program(Program::Action)?,
+            action: self.action.clone(),
             socket: self.path("nicban.sock"),
         };
         let fail2ban = Fail2ban::start(&self.bastion, self.folder.path(), &config)?;
@@ -226,6 +232,37 @@ impl Scene {
         })?;
         self.fail2ban.replace(Some(fail2ban));
         Ok(())
+    }
+
+    /// Has what fail2ban runs noted, from its next start on.
+    pub(crate) fn note_calls(&mut self) -> Result<()> {
+        let folder = self.path("noted");
+        fs::create_dir(&folder).context("make a folder")?;
+        let calls = self.path("calls");
+        for (name, program) in [
+            ("nicban-action", program(Program::Action)?),
+            ("nicban", program(Program::Nicban)?),
+        ] {
+            let script = folder.join(name);
+            // The process stays the same: the action looks who has started it.
+            let text = format!(
+                "#!/bin/sh\necho \"{name} $*\" >>{}\nexec {} \"$@\"\n",
+                calls.display(),
+                program.display()
+            );
+            fs::write(&script, text).context("write a script")?;
+            fs::set_permissions(&script, fs::Permissions::from_mode(0o755))
+                .context("let it be run")?;
+        }
+        self.action = folder.join("nicban-action");
+        Ok(())
+    }
+
+    /// What fail2ban ran that holds a text, since calls are noted.
+    pub(crate) fn calls(&self, text: &str) -> Vec<String> {
+        let calls = fs::read_to_string(self.path("calls")).unwrap_or_default();
+        let calls = calls.lines().filter(|call| call.contains(text));
+        calls.map(str::to_owned).collect()
     }
 
     pub(crate) fn stop_fail2ban(&self) -> Result<()> {
@@ -436,6 +473,15 @@ impl Scene {
                 .map(str::to_owned))
         });
         found.with_context(|| format!("its log:\n{}", self.fail2ban().output()))
+    }
+
+    /// Waits until the daemon's log tells how a synchronisation went.
+    pub(crate) fn until_synced(&self, said: &str) {
+        let line = format!("synchronised with fail2ban: {said}");
+        wait::until(&format!("the daemon logs {line:?}"), PATIENCE, || {
+            Ok(self.daemon().log().contains(&line).then_some(()))
+        })
+        .unwrap();
     }
 
     /// In how many seconds the kernel lets an IPv4 address go by itself; `None` is never.

@@ -1,10 +1,10 @@
 //! `nicban sync`: what fail2ban has banned and nicban does not enforce.
 
-use crate::scene::{BAD, BAD_V6, Scene, WORSE};
+use crate::scene::{ALONE, BAD, BAD_V6, NEAR_V6, Scene, WORSE};
 
 #[test]
 fn bans_of_a_lost_store_are_in_force_again_with_their_own_ends() {
-    let scene = Scene::new("").unwrap();
+    let scene = Scene::new(ALONE).unwrap();
     scene.ban("sshd", BAD).unwrap();
     scene.ban("web", BAD_V6).unwrap();
     let before = scene.held(BAD, "sshd").unwrap().unwrap();
@@ -24,6 +24,8 @@ fn bans_of_a_lost_store_are_in_force_again_with_their_own_ends() {
     );
     scene.blocked(BAD).unwrap();
     scene.blocked(BAD_V6).unwrap();
+    // As the action bans it: the network around the address.
+    scene.blocked(NEAR_V6).unwrap();
     scene.arrives(WORSE).unwrap();
     let after = scene.held(BAD, "sshd").unwrap().unwrap();
     // fail2ban lists whole seconds, and its action rounds them.

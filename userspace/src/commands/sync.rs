@@ -284,6 +284,12 @@ fn take_turns(socket: &Path) -> Option<Flock<File>> {
     None
 }
 
+/// A network's length; none where it is one address, as fail2ban lists it: then the daemon takes
+/// the IPv6 network around it, as it does for the action's bans.
+fn length(network: &IpNet) -> Option<u8> {
+    (network.prefix_len() < network.max_prefix_len()).then_some(network.prefix_len())
+}
+
 /// Requests that have a jail's bans enforced.
 fn restored<'a>(
     jail: &'a str,
@@ -295,7 +301,7 @@ fn restored<'a>(
         |packer, (network, sentence)| {
             packer.push_since(
                 network.addr(),
-                Some(network.prefix_len()),
+                length(network),
                 sentence.until,
                 sentence.since,
             );
@@ -321,7 +327,7 @@ fn lifts<'a>(
         bans,
         |packer, (network, sentence)| {
             let since = sentence.since.saturating_add(ROUNDING);
-            packer.push_since(network.addr(), Some(network.prefix_len()), None, since);
+            packer.push_since(network.addr(), length(network), None, since);
         },
         move |networks| Request::UnbanMany {
             holder: jail.to_owned(),
