@@ -16,5 +16,6 @@ pub mod net;
 pub mod packet;
 pub mod process;
 pub mod simulate;
+pub mod soak;
 pub mod standin;
 pub mod wait;

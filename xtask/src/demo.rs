@@ -40,6 +40,7 @@ pub(crate) fn build(scope: setup::Scope) -> Result<()> {
     ]))
 }
 
-fn program(name: &str) -> PathBuf {
+/// Where one of them is.
+pub(crate) fn program(name: &str) -> PathBuf {
     process::target().join("debug").join(name)
 }

@@ -10,6 +10,7 @@ mod process;
 mod release;
 mod setup;
 mod simulate;
+mod soak;
 mod test;
 mod toolchain;
 
@@ -58,6 +59,12 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Let nicban live through bans, floods, restarts and AWS faults at random
+    Soak {
+        /// Given to the soak, such as `--minutes 60`; `-- --help` lists them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// Run every test
     Test {
         /// Run only the tests whose name holds this
@@ -90,6 +97,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Demo { arguments } => match demo::run(&arguments)? {},
         Task::Simulate { arguments } => return simulate::run(&arguments),
         Task::Bench { arguments } => match bench::run(&arguments)? {},
+        Task::Soak { arguments } => match soak::run(&arguments)? {},
         Task::Test { filter } => return test::run(filter.as_deref()),
         Task::Lint => lint::run()?,
     }

@@ -92,15 +92,29 @@ impl<'a> Wire<'a> {
         frame(&self.sender, source).bytes().len() as u64
     }
 
+    /// Counts the packets of these sources from now on, where it does not yet.
+    ///
+    /// # Errors
+    /// nft fails.
+    pub fn watch(&self, sources: &[IpAddr]) -> Result<()> {
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let new: Vec<IpAddr> = sources
+            .iter()
+            .copied()
+            .filter(|source| watched.insert(*source))
+            .collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        self.arrivals.watch(&new)
+    }
+
     /// Packets of a source that have arrived since it was first asked for.
     ///
     /// # Errors
     /// nft fails.
     pub fn count(&self, source: IpAddr) -> Result<u64> {
-        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
-        if watched.insert(source) {
-            self.arrivals.watch(&[source])?;
-        }
+        self.watch(&[source])?;
         self.arrivals.count(source)
     }
 
