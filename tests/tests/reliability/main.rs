@@ -11,3 +11,4 @@
 
 mod kills;
 mod scene;
+mod stores;

@@ -25,7 +25,7 @@ mod model;
 #[cfg(test)]
 mod tests;
 
-pub use change::{Change, Full, Hold, KernelChange, SentenceError, StoreChange, Until};
+pub use change::{Change, Full, Hold, KernelChange, RECOVERED, SentenceError, StoreChange, Until};
 pub use many::{Fresh, ManyChange, TooMany, UndoMany};
 pub use restored::{Restored, Served};
 pub use state::{Bans, Limits, Undo};

@@ -367,3 +367,34 @@ fn a_million_bans_stay_small() {
     let queue = tree(size_of::<super::state::Deadline>(), 0);
     assert!(bans + queue < 170, "{bans} + {queue} bytes a ban");
 }
+
+#[test]
+fn whoever_bans_what_was_recovered_takes_its_place() {
+    let mut bans = bans();
+    bans.restore(target("192.0.2.1"), Hold::recovered(0, Until::Permanent), 0)
+        .unwrap();
+    let change = ban(&mut bans, hold("sshd", 10, 100), true, 20);
+    assert_eq!(change.outcome, Outcome::Enforced);
+    assert_eq!(change.kernel, Some(KernelChange::Put(Until::At(110))));
+    let holders = |bans: &Bans| -> Vec<String> {
+        let ban = bans.get(&target("192.0.2.1"));
+        let holds = ban.iter().flat_map(super::Ban::holds);
+        holds.map(|hold| hold.holder.to_string()).collect()
+    };
+    assert_eq!(holders(&bans), ["sshd"]);
+    assert_eq!(unban(&mut bans, "sshd", 30).outcome, Outcome::Lifted);
+    assert!(bans.is_empty());
+}
+
+#[test]
+fn what_was_recovered_any_holder_may_lift() {
+    let mut bans = bans();
+    bans.restore(target("192.0.2.1"), Hold::recovered(0, Until::At(500)), 0)
+        .unwrap();
+    // A sentence that is over takes nobody's place.
+    let change = bans.plan_prolong(target("192.0.2.1"), hold("sshd", 10, 5), 20);
+    assert_eq!(done(&mut bans, change.unwrap()).outcome, Outcome::Expired);
+    assert_eq!(unban(&mut bans, "sshd", 30).outcome, Outcome::Lifted);
+    assert!(bans.is_empty());
+    assert_eq!(unban(&mut bans, "sshd", 30).outcome, Outcome::Unchanged);
+}

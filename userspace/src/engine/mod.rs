@@ -79,9 +79,6 @@ pub struct Engine {
     /// What went wrong and has not been mended yet, each told once in the log.
     troubles: words::Troubles,
     epoch: std::time::Duration,
-    /// The first end of the bans that only the kernel knows, after the store was lost, in
-    /// ns of `CLOCK_BOOTTIME`.
-    first_stray_end: u64,
     /// More bans have ended than the last pass lifted.
     is_behind: bool,
     publish: watch::Sender<Arc<Snapshot>>,

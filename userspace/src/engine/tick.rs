@@ -136,7 +136,7 @@ impl Engine {
         let first = self.bans.first_end().map_or(u64::MAX, |end| {
             words::expiry(Until::At(end), now, self.config.grace)
         });
-        self.tables.tend(first.min(self.first_stray_end))
+        self.tables.tend(first)
     }
 
     /// Who competes for the NACL's slots.

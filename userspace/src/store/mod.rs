@@ -112,6 +112,16 @@ impl Store {
         settings::remove_allowed(self, network)
     }
 
+    /// Whether an engine has taken this store up: a new one lacks what the kernel has.
+    pub fn is_begun(&self) -> Result<bool, StoreError> {
+        settings::is_begun(self)
+    }
+
+    /// Notes that an engine has taken it up.
+    pub fn begin(&mut self) -> Result<(), StoreError> {
+        settings::begin(self)
+    }
+
     /// Keeps the mode over restarts.
     pub fn set_mode(&mut self, mode: Mode) -> Result<(), StoreError> {
         settings::set_mode(self, mode)

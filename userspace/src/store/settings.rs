@@ -42,6 +42,28 @@ pub(super) fn set_mode(store: &Store, mode: Mode) -> Result<(), StoreError> {
     Ok(())
 }
 
+pub(super) fn is_begun(store: &Store) -> Result<bool, StoreError> {
+    store
+        .connection
+        .query_row(
+            "SELECT count(*) > 0 FROM settings WHERE name = 'begun'",
+            [],
+            |row| row.get(0),
+        )
+        .map_err(|source| StoreError::sqlite(&store.path, "read whether it is a new one", source))
+}
+
+pub(super) fn begin(store: &Store) -> Result<(), StoreError> {
+    store
+        .connection
+        .execute(
+            "INSERT INTO settings (name, value) VALUES ('begun', '1') ON CONFLICT DO NOTHING",
+            [],
+        )
+        .map(drop)
+        .map_err(|source| StoreError::sqlite(&store.path, "note that it is taken up", source))
+}
+
 pub(super) fn allowed(store: &Store) -> Result<Vec<IpNet>, StoreError> {
     let failed = |source| StoreError::sqlite(&store.path, "read the allow list", source);
     let mut query = store

@@ -69,6 +69,25 @@ impl Tables {
         Ok(allowed)
     }
 
+    /// The networks that an operator has put on the allow list.
+    pub fn allowed_by_operators(&self) -> Result<Vec<IpNet>, XdpError> {
+        let is_operators = |allow: &Allow| allow.origin == AllowOrigin::Operator as u32;
+        let mut allowed = Vec::new();
+        for entry in self.allow_v4.iter() {
+            let (key, allow) = entry.map_err(failed("list", maps::ALLOW_V4, &"networks"))?;
+            if is_operators(&allow) {
+                allowed.push(net_v4(key.data().address.into(), key.prefix_len()));
+            }
+        }
+        for entry in self.allow_v6.iter() {
+            let (key, allow) = entry.map_err(failed("list", maps::ALLOW_V6, &"networks"))?;
+            if is_operators(&allow) {
+                allowed.push(net_v6(key.data().address.into(), key.prefix_len()));
+            }
+        }
+        Ok(allowed)
+    }
+
     /// Says how many entries the allow maps have, or are about to have.
     pub(super) fn announce_allowed(&mut self) -> Result<(), XdpError> {
         let [v4, v6] = self.allowed.counts().map(entries);
