@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use nicban_tests::clock::now;
@@ -97,11 +97,29 @@ impl Scene {
         self.packets(Side::Banned)
     }
 
-    fn packets(&self, side: Side) -> Result<u64> {
+    /// When the first packet of a banned source arrived, if one did.
+    pub(crate) fn first_leaked(&self) -> Result<Option<Instant>> {
+        let arrived = self.arrived_of(Side::Banned)?;
+        Ok(arrived.into_iter().map(|it| it.first).min())
+    }
+
+    /// From the first packet of a banned source that arrived to the last.
+    pub(crate) fn window(&self) -> Result<Duration> {
+        let arrived = self.arrived_of(Side::Banned)?;
+        let last = arrived.iter().map(|it| it.last).max();
+        let window = last.zip(self.first_leaked()?);
+        Ok(window.map_or(Duration::ZERO, |(last, first)| last - first))
+    }
+
+    fn arrived_of(&self, side: Side) -> Result<Vec<Arrived>> {
         let arrived = side.sources().map(|source| self.arrived(source));
-        arrived
-            .map(|arrived| Ok(arrived?.map_or(0, |arrived| arrived.packets)))
-            .sum()
+        let arrived: Vec<Option<Arrived>> = arrived.collect::<Result<_>>()?;
+        Ok(arrived.into_iter().flatten().collect())
+    }
+
+    fn packets(&self, side: Side) -> Result<u64> {
+        let arrived = self.arrived_of(side)?;
+        Ok(arrived.into_iter().map(|it| it.packets).sum())
     }
 
     /// Forgets what arrived so far, between two floods.
