@@ -13,3 +13,4 @@ mod interfaces;
 mod kills;
 mod scene;
 mod stores;
+mod storm;
