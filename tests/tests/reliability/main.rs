@@ -11,6 +11,9 @@
 
 mod interfaces;
 mod kills;
+mod lockout;
 mod scene;
 mod stores;
 mod storm;
+mod upgrade;
+mod verdicts;

@@ -8,12 +8,16 @@ use std::{
 };
 
 use ipnet::IpNet;
+use nicban_ebpf::abi;
 use nicban_protocol::AllowOrigin;
 use thiserror::Error;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
-use super::{Attachments, Engine, EngineConfig, Snapshot, batch::Batch, tick::Tally, words};
+use super::{
+    Attachments, Engine, EngineConfig, Snapshot, attach::SSH_PEER_FOR, batch::Batch, tick::Tally,
+    words,
+};
 use crate::{
     allow::{Allow, AllowList},
     bans::{Bans, Hold, KernelChange, StoreChange},
@@ -112,7 +116,7 @@ impl Engine {
         self.mode = loaded.mode.unwrap_or(self.config.mode);
         let recovered = self.recover(now)?;
         let operators = [loaded.allowed.as_slice(), &recovered].concat();
-        self.restore_allowed(&operators)?;
+        self.restore_allowed(&operators, now)?;
         self.restore_kernel(now)?;
         self.tables.set_mode(self.mode)?;
         let mut batch = Batch::default();
@@ -133,7 +137,7 @@ impl Engine {
         if self.store.is_begun()? {
             return Ok(Vec::new());
         }
-        let allowed = self.tables.allowed_by_operators()?;
+        let allowed = self.tables.allowed_by(abi::AllowOrigin::Operator)?;
         for network in &allowed {
             self.store.add_allowed(*network, now.seconds())?;
         }
@@ -165,12 +169,16 @@ impl Engine {
         Ok(allowed)
     }
 
-    fn restore_allowed(&mut self, operators: &[IpNet]) -> Result<(), XdpError> {
+    fn restore_allowed(&mut self, operators: &[IpNet], now: Now) -> Result<(), XdpError> {
         let host = self.attachments.host_networks();
+        // Only the kernel remembers whom an attach has allowed, and not for how long: a
+        // daemon that comes back must not lock them out, and begins their time anew.
+        let peers = self.tables.allowed_by(abi::AllowOrigin::SshPeer)?;
         let sources = [
             (AllowOrigin::Host, host.as_slice()),
             (AllowOrigin::Config, self.config.allow.as_slice()),
             (AllowOrigin::Operator, operators),
+            (AllowOrigin::SshPeer, peers.as_slice()),
         ];
         let wanted: Vec<Allow> = sources
             .iter()
@@ -178,7 +186,7 @@ impl Engine {
                 networks.iter().map(|network| Allow {
                     network: *network,
                     origin: *origin,
-                    until: None,
+                    until: (*origin == AllowOrigin::SshPeer).then(|| now.seconds() + SSH_PEER_FOR),
                 })
             })
             .collect();

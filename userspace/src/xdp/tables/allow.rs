@@ -69,19 +69,19 @@ impl Tables {
         Ok(allowed)
     }
 
-    /// The networks that an operator has put on the allow list.
-    pub fn allowed_by_operators(&self) -> Result<Vec<IpNet>, XdpError> {
-        let is_operators = |allow: &Allow| allow.origin == AllowOrigin::Operator as u32;
+    /// The networks on the allow list that were put there on one behalf.
+    pub fn allowed_by(&self, origin: AllowOrigin) -> Result<Vec<IpNet>, XdpError> {
+        let is_theirs = |allow: &Allow| allow.origin == origin as u32;
         let mut allowed = Vec::new();
         for entry in self.allow_v4.iter() {
             let (key, allow) = entry.map_err(failed("list", maps::ALLOW_V4, &"networks"))?;
-            if is_operators(&allow) {
+            if is_theirs(&allow) {
                 allowed.push(net_v4(key.data().address.into(), key.prefix_len()));
             }
         }
         for entry in self.allow_v6.iter() {
             let (key, allow) = entry.map_err(failed("list", maps::ALLOW_V6, &"networks"))?;
-            if is_operators(&allow) {
+            if is_theirs(&allow) {
                 allowed.push(net_v6(key.data().address.into(), key.prefix_len()));
             }
         }
