@@ -9,6 +9,7 @@
     reason = "packets arrive, and daemons die, by the real clock"
 )]
 
+mod clocks;
 mod interfaces;
 mod kills;
 mod lockout;

@@ -18,6 +18,7 @@ mod names;
 mod plan;
 mod restored;
 mod state;
+mod step;
 mod view;
 
 #[cfg(test)]
@@ -29,4 +30,5 @@ pub use change::{Change, Full, Hold, KernelChange, RECOVERED, SentenceError, Sto
 pub use many::{Fresh, ManyChange, TooMany, UndoMany};
 pub use restored::{Restored, Served};
 pub use state::{Bans, Limits, Undo};
+pub use step::Step;
 pub use view::Ban;

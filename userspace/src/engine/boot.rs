@@ -20,12 +20,12 @@ use super::{
 };
 use crate::{
     allow::{Allow, AllowList},
-    bans::{Bans, Hold, KernelChange, StoreChange},
+    bans::{Bans, Hold, KernelChange, Step, StoreChange},
     clock::Now,
     host::Host,
     nacl::roster::Roster,
     rank::Ranking,
-    store::{self, Loaded, Store, StoreError, StoreErrorKind},
+    store::{self, Clock, Loaded, Store, StoreError, StoreErrorKind},
     target::Target,
     xdp::{self, XdpError},
 };
@@ -55,7 +55,14 @@ pub enum EngineError {
 impl Engine {
     /// Loads program, maps and store, fills the one from the other, and only then
     /// puts the program in the place of an earlier one and attaches it.
-    pub fn start(config: EngineConfig, host: Host, now: Now) -> Result<Self, EngineError> {
+    ///
+    /// `boot_id` tells whether the store was last written since the machine booted.
+    pub fn start(
+        config: EngineConfig,
+        host: Host,
+        boot_id: String,
+        now: Now,
+    ) -> Result<Self, EngineError> {
         let state_dir = |source| EngineError::StateDir {
             path: config.state_dir.clone(),
             source,
@@ -83,7 +90,12 @@ impl Engine {
             roster: Roster::default(),
             vpc: Vec::new(),
             troubles: words::Troubles::default(),
-            epoch: now.epoch(),
+            clock: Clock {
+                boot_id,
+                epoch: now.epoch(),
+            },
+            steps: Vec::new(),
+            is_clock_stored: false,
             is_behind: false,
             publish,
             config,
@@ -91,7 +103,8 @@ impl Engine {
         if let Some(trouble) = damaged {
             engine.troubles.note("store", trouble);
         }
-        engine.restore(&kept.loaded, kept.left_out, now)?;
+        let step = engine.take_up_the_clock(now)?;
+        engine.restore(&kept.loaded, step, kept.left_out, now)?;
         engine.adopt()?;
         engine.attach_wanted(now);
         engine.count(now);
@@ -100,7 +113,13 @@ impl Engine {
     }
 
     /// Takes in what the store has, then makes the kernel's maps say the same.
-    fn restore(&mut self, loaded: &Loaded, left_out: u64, now: Now) -> Result<(), EngineError> {
+    fn restore(
+        &mut self,
+        loaded: &Loaded,
+        step: Option<Step>,
+        left_out: u64,
+        now: Now,
+    ) -> Result<(), EngineError> {
         if left_out > 0 {
             self.troubles.note(
                 "capacity",
@@ -110,8 +129,9 @@ impl Engine {
             );
         }
         for (jail, asked) in &loaded.flushes {
+            let asked = step.map_or(*asked, |step| step.time(*asked));
             self.bans
-                .restore_flush(jail, *asked, self.config.flush_window, now.seconds());
+                .restore_flush(jail, asked, self.config.flush_window, now.seconds());
         }
         self.mode = loaded.mode.unwrap_or(self.config.mode);
         let recovered = self.recover(now)?;

@@ -5,6 +5,7 @@
 //! since the Unix epoch, targets are text, so that `sqlite3` shows what there is.
 
 mod block;
+mod clock;
 mod error;
 mod holds;
 mod ledger;
@@ -15,6 +16,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
+pub use clock::Clock;
 pub use error::{StoreError, StoreErrorKind};
 pub use ledger::SqliteLedger;
 
@@ -25,7 +27,7 @@ use ipnet::IpNet;
 use nicban_protocol::Mode;
 use rusqlite::Connection;
 
-use crate::bans::{Hold, StoreChange};
+use crate::bans::{Hold, Step, StoreChange};
 use crate::target::Target;
 
 /// The database's name in the state folder.
@@ -120,6 +122,16 @@ impl Store {
     /// Notes that an engine has taken it up.
     pub fn begin(&mut self) -> Result<(), StoreError> {
         settings::begin(self)
+    }
+
+    /// By which clock its times are told; `None` in a new one.
+    pub fn clock(&self) -> Result<Option<Clock>, StoreError> {
+        settings::clock(self)
+    }
+
+    /// Notes by which clock its times are told, and moves them where that one was set.
+    pub fn follow(&mut self, step: Option<Step>, clock: &Clock) -> Result<(), StoreError> {
+        settings::follow(self, step, clock)
     }
 
     /// Keeps the mode over restarts.
