@@ -91,11 +91,11 @@ fn a_clock_set_forward_and_back_lifts_nothing() -> Result<()> {
     let scene = Scene::new()?;
     let elsewhen = Elsewhen::new(&scene.site)?;
     let mut daemon = elsewhen.start(&[])?;
-    scene.ban(&daemon)?;
+    Scene::ban(&daemon)?;
     let begun = now();
     daemon.ban("sshd", SHORT, begun, 2 * HOUR)?;
     let before = ends(&scene.site)?;
-    let flood = scene.flood()?;
+    let flood = scene.flood();
     let mut random = random("clocks")?;
     let steps = times(STEPS.0, STEPS.1);
     for round in 0..steps {
@@ -177,7 +177,7 @@ fn time_asleep_is_served_and_the_rest_is_served_after() -> Result<()> {
     let wire = scene.site.wire()?;
     let elsewhen = Elsewhen::new(&scene.site)?;
     let daemon = elsewhen.start(&[])?;
-    scene.ban(&daemon)?;
+    Scene::ban(&daemon)?;
     daemon.ban("sshd", SHORT, now(), HOUR)?;
     wire.blocked(SHORT)?;
     daemon.kill()?;
@@ -193,7 +193,7 @@ fn time_asleep_is_served_and_the_rest_is_served_after() -> Result<()> {
         "--",
     ])?;
     scene.forget();
-    let flood = scene.flood()?;
+    let flood = scene.flood();
     flood.go_on_for(200)?;
     ensure!(daemon.status()?.bans == 4, "{:?}", daemon.status());
     ensure!(

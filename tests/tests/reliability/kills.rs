@@ -69,8 +69,8 @@ fn killed_at_random_moments(
     let begun = Instant::now();
     let daemon = start(0)?.ready()?;
     let to_its_feet = begun.elapsed();
-    scene.ban(&daemon)?;
-    let flood = scene.flood()?;
+    Scene::ban(&daemon)?;
+    let flood = scene.flood();
     flood.go_on_for(100)?;
     let over = AtomicBool::new(false);
     let (daemon, answered) = thread::scope(|scope| -> Result<_> {

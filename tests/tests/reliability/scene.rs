@@ -47,7 +47,7 @@ pub(crate) fn times(quick: u32, full: u32) -> u32 {
 /// Random moments, from `NICBAN_SEED` or a seed of their own; a test that fails prints it.
 pub(crate) fn random(test: &str) -> Result<fastrand::Rng> {
     let seed = match std::env::var("NICBAN_SEED") {
-        Ok(text) => text.parse().context("read NICBAN_SEED")?,
+        Ok(given) => given.parse().context("read NICBAN_SEED")?,
         Err(_) => fastrand::u64(..),
     };
     println!("{test}: NICBAN_SEED={seed}");
@@ -68,7 +68,7 @@ impl Scene {
     }
 
     /// Bans whom the floods' banned sources are under.
-    pub(crate) fn ban(&self, daemon: &Daemon) -> Result<()> {
+    pub(crate) fn ban(daemon: &Daemon) -> Result<()> {
         for (address, _) in BANNED {
             daemon.ban("sshd", address, now(), SENTENCE)?;
         }
@@ -76,12 +76,12 @@ impl Scene {
     }
 
     /// A flood over the first cable, of which not a packet may be lost on the way.
-    pub(crate) fn flood(&self) -> Result<Flood> {
+    pub(crate) fn flood(&self) -> Flood {
         self.flood_on("eth0")
     }
 
     /// A flood over one cable; it goes on when the interface does, under that name.
-    pub(crate) fn flood_on(&self, interface: &str) -> Result<Flood> {
+    pub(crate) fn flood_on(&self, interface: &str) -> Flood {
         Flood::start(&self.site, interface)
     }
 
@@ -243,18 +243,17 @@ pub(crate) struct Flood {
 type Sent = BTreeMap<&'static str, u64>;
 
 impl Flood {
-    fn start(site: &Arc<Site>, interface: &str) -> Result<Self> {
+    fn start(site: &Arc<Site>, interface: &str) -> Self {
         let (site, interface) = (Arc::clone(site), interface.to_owned());
         let rounds = Arc::new(AtomicU64::new(0));
         let over = Arc::new(AtomicBool::new(false));
         let (counted, stop) = (Arc::clone(&rounds), Arc::clone(&over));
         let thread = thread::spawn(move || send_until(&stop, &site, &interface, &counted));
-        let flood = Self {
+        Self {
             rounds,
             over,
             thread: Some(thread),
-        };
-        Ok(flood)
+        }
     }
 
     /// Waits until each source has sent so many packets more.

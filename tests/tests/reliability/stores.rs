@@ -56,7 +56,7 @@ fn bans_outlast_a_store(damage: Damage, is_said: bool) -> Result<()> {
     let scene = Scene::new()?;
     let config = scene.site.config();
     let daemon = scene.site.start(&config)?;
-    scene.ban(&daemon)?;
+    Scene::ban(&daemon)?;
     daemon.ban("manual", LATER, now(), nicban_protocol::PERMANENT)?;
     scene.site.nicban(&["allow", "add", FRIEND])?.well()?;
     let rows = |daemon: &Daemon| -> Result<Vec<String>> {
@@ -65,7 +65,7 @@ fn bans_outlast_a_store(damage: Damage, is_said: bool) -> Result<()> {
     };
     let before = rows(&daemon)?;
     let ends = kernel_ends(&scene.site)?;
-    let flood = scene.flood()?;
+    let flood = scene.flood();
     flood.go_on_for(100)?;
     daemon.kill()?;
     damage(&scene.site.folder().join("state"))?;
@@ -203,8 +203,8 @@ fn a_disk_that_becomes_read_only_costs_no_ban_and_no_failure_is_kept_quiet() -> 
     let scene = Scene::new()?;
     let site = &scene.site;
     let daemon = on_a_disk_of_its_own(site)?;
-    scene.ban(&daemon)?;
-    let flood = scene.flood()?;
+    Scene::ban(&daemon)?;
+    let flood = scene.flood();
     flood.go_on_for(100)?;
     let_the_disk_fail(site, &daemon)?;
     for address in [LATER, "2001:db8:1a7e::1"] {
@@ -230,8 +230,8 @@ fn a_folder_that_is_read_only_at_the_start_stops_the_daemon_and_not_the_drops() 
     let scene = Scene::new()?;
     let site = &scene.site;
     let daemon = site.start(&site.config())?;
-    scene.ban(&daemon)?;
-    let flood = scene.flood()?;
+    Scene::ban(&daemon)?;
+    let flood = scene.flood();
     daemon.kill()?;
     let state = site.folder().join("state");
     let mut command = site.host().command("unshare");

@@ -46,8 +46,8 @@ fn no_acknowledged_ban_is_lost_while_the_daemon_is_killed_throughout() -> Result
     let begun = Instant::now();
     let daemon = start()?.ready()?;
     let to_its_feet = begun.elapsed();
-    scene.ban(&daemon)?;
-    let flood = scene.flood()?;
+    Scene::ban(&daemon)?;
+    let flood = scene.flood();
     let kills = times(KILLS.0, KILLS.1);
     let mut random = random("storm")?;
     let over = AtomicBool::new(false);
@@ -175,7 +175,7 @@ fn ban(client: usize, number: u16) -> Result<Request> {
 }
 
 /// Transactions in the store's journal: a frame of its header that names the database's
-/// size ends one (the WAL's format, sqlite.org/fileformat2.html#the_write_ahead_log).
+/// size ends one (<https://sqlite.org/fileformat2.html#walformat>).
 fn transactions(daemon_folder: &Path) -> Result<usize> {
     let wal = fs::read(daemon_folder.join("state/nicban.db-wal"))?;
     let number = |at: usize| -> Result<u32> {
@@ -200,8 +200,8 @@ fn clients_that_come_at_once_share_transactions_and_wait_for_no_more_than_those(
     let scene = Scene::new()?;
     let site = &scene.site;
     let daemon = site.start(&site.config().set("xdp", "max_bans", "200000"))?;
-    scene.ban(&daemon)?;
-    let flood = scene.flood()?;
+    Scene::ban(&daemon)?;
+    let flood = scene.flood();
 
     // One alone, for the length of a transaction.
     let before = transactions(site.folder())?;

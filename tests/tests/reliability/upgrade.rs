@@ -50,8 +50,8 @@ fn maps_of_another_layout_are_made_anew_without_a_lapse() -> Result<()> {
     let site = &scene.site;
     let config = site.config();
     let mut daemon = site.start(&config)?;
-    scene.ban(&daemon)?;
-    let flood = scene.flood()?;
+    Scene::ban(&daemon)?;
+    let flood = scene.flood();
     flood.go_on_for(50)?;
     for map in MAPS {
         for is_there in [true, false] {
@@ -90,8 +90,8 @@ fn the_program_is_replaced_in_one_step() -> Result<()> {
     let scene = Scene::new()?;
     let site = &scene.site;
     let mut daemon = site.start(&site.config())?;
-    scene.ban(&daemon)?;
-    let flood = scene.flood()?;
+    Scene::ban(&daemon)?;
+    let flood = scene.flood();
     let (link, mut program) = site.pins().link("eth0")?;
     let replacements = times(20, 200);
     for round in 0..replacements {

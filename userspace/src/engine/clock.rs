@@ -116,7 +116,10 @@ mod tests {
                 from: 1_000_050
             }
         );
-        let back = step(epoch, at(epoch - Duration::from_millis(3_600_900)));
+        let back = step(
+            epoch,
+            at(epoch.saturating_sub(Duration::from_millis(3_600_900))),
+        );
         assert_eq!(
             back,
             Step {

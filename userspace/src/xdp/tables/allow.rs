@@ -73,13 +73,13 @@ impl Tables {
     pub fn allowed_by(&self, origin: AllowOrigin) -> Result<Vec<IpNet>, XdpError> {
         let is_theirs = |allow: &Allow| allow.origin == origin as u32;
         let mut allowed = Vec::new();
-        for entry in self.allow_v4.iter() {
+        for entry in &self.allow_v4 {
             let (key, allow) = entry.map_err(failed("list", maps::ALLOW_V4, &"networks"))?;
             if is_theirs(&allow) {
                 allowed.push(net_v4(key.data().address.into(), key.prefix_len()));
             }
         }
-        for entry in self.allow_v6.iter() {
+        for entry in &self.allow_v6 {
             let (key, allow) = entry.map_err(failed("list", maps::ALLOW_V6, &"networks"))?;
             if is_theirs(&allow) {
                 allowed.push(net_v6(key.data().address.into(), key.prefix_len()));
