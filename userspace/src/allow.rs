@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use ipnet::IpNet;
 use nicban_protocol::AllowOrigin;
 
+use crate::bans::Step;
+
 /// A network that is never dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Allow {
@@ -60,6 +62,13 @@ impl AllowList {
             .filter(|allow| allow.until.is_some_and(|until| until <= now))
             .copied()
             .collect()
+    }
+
+    /// Moves the ends with the wall clock.
+    pub fn follow(&mut self, step: Step) {
+        for allow in self.0.values_mut() {
+            allow.until = allow.until.map(|until| step.time(until));
+        }
     }
 
     /// Whether some origin names exactly this network.

@@ -1,6 +1,6 @@
 //! The two clocks that nicban lives by. Only this file reads them.
 
-use std::time::Duration;
+use std::{fs, io, time::Duration};
 
 use nix::{
     errno::Errno,
@@ -35,6 +35,12 @@ impl Now {
     pub fn epoch(&self) -> Duration {
         self.wall.saturating_sub(self.boot)
     }
+}
+
+/// Names this boot (random(4)): `CLOCK_BOOTTIME` counts from it.
+pub fn boot_id() -> io::Result<String> {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+    Ok(id.trim().to_owned())
 }
 
 fn read(clock: ClockId) -> Result<Duration, Errno> {

@@ -70,6 +70,9 @@ enum Task {
         /// Run only the tests whose name holds this
         #[arg(long)]
         filter: Option<String>,
+        /// Repeat what the reliability suite repeats as often as docs/reliability.md says
+        #[arg(long)]
+        full: bool,
     },
     /// Check the formatting, and run clippy on the host's crates and the XDP program
     Lint,
@@ -98,7 +101,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Simulate { arguments } => return simulate::run(&arguments),
         Task::Bench { arguments } => match bench::run(&arguments)? {},
         Task::Soak { arguments } => match soak::run(&arguments)? {},
-        Task::Test { filter } => return test::run(filter.as_deref()),
+        Task::Test { filter, full } => return test::run(filter.as_deref(), full),
         Task::Lint => lint::run()?,
     }
     Ok(ExitCode::SUCCESS)

@@ -16,8 +16,12 @@ const THREADS: &str = "RUST_TEST_THREADS";
 /// More than a small machine has processors: most tests wait for hosts, not for those.
 const AT_ONCE: &str = "6";
 
-/// Runs the tests, or those whose name holds `filter`, and sums them up.
-pub(crate) fn run(filter: Option<&str>) -> Result<ExitCode> {
+/// Tells the reliability suite to kill, flush and step as often as its full counts say.
+const FULL: &str = "NICBAN_FULL";
+
+/// Runs the tests, or those whose name holds `filter`, and sums them up. `full` is the
+/// reliability suite with its full counts.
+pub(crate) fn run(filter: Option<&str>, full: bool) -> Result<ExitCode> {
     setup::ensure(setup::Scope::Test)?;
     setup::need_root("many tests make network namespaces and attach XDP programs")?;
 
@@ -33,6 +37,9 @@ pub(crate) fn run(filter: Option<&str>) -> Result<ExitCode> {
     command.args(["test", "--workspace", "--no-fail-fast"]);
     if let Some(filter) = filter {
         command.args(["--", filter]);
+    }
+    if full {
+        command.env(FULL, "1");
     }
     if env::var_os(THREADS).is_none() {
         command.env(THREADS, AT_ONCE);

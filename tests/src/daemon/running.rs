@@ -142,13 +142,21 @@ impl Daemon {
     /// # Errors
     /// It ends, or doesn't answer in time.
     pub fn ready(mut self) -> Result<Self> {
+        self.until_up()?;
+        Ok(self)
+    }
+
+    /// As [`Self::ready`]; the status that it answers with.
+    ///
+    /// # Errors
+    /// As [`Self::ready`].
+    pub fn until_up(&mut self) -> Result<Status> {
         wait::until("the daemon answers", PATIENCE, || {
             if let Some(status) = self.child.try_wait().context("wait for the daemon")? {
                 bail!("the daemon has ended ({status}):\n{}", self.log());
             }
             Ok(self.status().ok())
-        })?;
-        Ok(self)
+        })
     }
 
     /// Its process id.

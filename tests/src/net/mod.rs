@@ -5,6 +5,7 @@ mod frame;
 mod leftovers;
 mod namespace;
 mod nft;
+mod tally;
 mod tap;
 mod veth;
 
@@ -12,6 +13,7 @@ pub use arrivals::{Arrivals, arrives};
 pub use frame::Frame;
 pub use leftovers::{Scratch, give_way_to_signal, own_name, prepare};
 pub use namespace::Namespace;
+pub use tally::{Arrived, Tally};
 pub use tap::{Sender, Tap};
 pub use veth::{Link, veth};
 

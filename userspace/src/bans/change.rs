@@ -79,6 +79,24 @@ pub struct Hold {
     pub reason: Option<Box<str>>,
 }
 
+/// Holds what was dropped when the store was lost: who did is not known any more. The
+/// first holder that bans such a target takes its place, and any holder's unban lifts it.
+pub const RECOVERED: &str = "recovered";
+
+impl Hold {
+    /// A hold in place of those that are not known any more.
+    pub fn recovered(since: i64, until: Until) -> Self {
+        Self {
+            holder: RECOVERED.into(),
+            since,
+            until,
+            bancount: 1,
+            failures: 0,
+            reason: None,
+        }
+    }
+}
+
 impl From<Hold> for Holder {
     fn from(hold: Hold) -> Self {
         Self {

@@ -71,6 +71,14 @@ impl Entry {
         std::iter::once(&self.first).chain(others)
     }
 
+    /// Changes each hold.
+    pub(super) fn each(&mut self, change: impl FnMut(&mut Kept)) {
+        let others = self.extra.iter_mut().flat_map(|extra| &mut extra.others);
+        std::iter::once(&mut self.first)
+            .chain(others)
+            .for_each(change);
+    }
+
     pub(super) fn hold_of(&self, holder: NameId) -> Option<&Kept> {
         self.holds().find(|kept| kept.holder == holder)
     }

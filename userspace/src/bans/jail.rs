@@ -46,7 +46,7 @@ impl Jail {
             .map(|flush| flush.due)
     }
 
-    fn flushes(&mut self) -> [&mut Option<Flush>; 2] {
+    pub(super) fn flushes(&mut self) -> [&mut Option<Flush>; 2] {
         [&mut self.settled, &mut self.pending]
     }
 

@@ -18,6 +18,7 @@ mod names;
 mod plan;
 mod restored;
 mod state;
+mod step;
 mod view;
 
 #[cfg(test)]
@@ -25,8 +26,9 @@ mod model;
 #[cfg(test)]
 mod tests;
 
-pub use change::{Change, Full, Hold, KernelChange, SentenceError, StoreChange, Until};
+pub use change::{Change, Full, Hold, KernelChange, RECOVERED, SentenceError, StoreChange, Until};
 pub use many::{Fresh, ManyChange, TooMany, UndoMany};
 pub use restored::{Restored, Served};
 pub use state::{Bans, Limits, Undo};
+pub use step::Step;
 pub use view::Ban;

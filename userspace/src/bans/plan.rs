@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use nicban_protocol::Outcome;
 
-use super::change::{Change, Full, Hold, KernelChange, StoreChange};
+use super::change::{Change, Full, Hold, KernelChange, RECOVERED, StoreChange};
 use super::entry::{Entry, Kept};
 use super::jail::{Flush, JailEdit, JailEditKind};
 use super::state::{Bans, due};
@@ -89,17 +89,31 @@ impl Bans {
             .into_iter()
             .flat_map(Entry::holds)
             .filter(|kept| self.names.name(kept.holder) != &hold.holder)
+            .filter(|kept| !self.is_recovered(kept))
             .map(Kept::until)
             .fold(hold.until, Ord::max);
         change.kernel = (entry.map(Entry::end) != Some(end)).then_some(KernelChange::Put(end));
         let is_new = own.is_none();
+        let stand_in = entry.is_some_and(|entry| entry.holds().any(|kept| self.is_recovered(kept)))
+            && *hold.holder != *RECOVERED;
         change.store.push(StoreChange::PutHold { target, hold });
+        if stand_in {
+            change.store.push(StoreChange::DeleteHold {
+                target,
+                holder: RECOVERED.into(),
+            });
+        }
         if is_new && offence {
             change
                 .store
                 .push(StoreChange::CountOffence { target, at: now });
         }
         Ok(change)
+    }
+
+    /// Whether it stands in for a holder that is not known any more.
+    fn is_recovered(&self, kept: &Kept) -> bool {
+        &**self.names.name(kept.holder) == RECOVERED
     }
 
     fn is_told_again(&self, target: Target, own: &Kept, hold: &Hold) -> bool {
@@ -123,12 +137,13 @@ impl Bans {
         })
     }
 
-    /// A holder lets go of a target, or every holder does if none is named.
-    /// [`Outcome::Unchanged`] says that it was not held.
+    /// A holder lets go of a target, or every holder does if none is named. What was
+    /// [`RECOVERED`] any holder may let go of. [`Outcome::Unchanged`] says that it was not
+    /// held.
     #[must_use = "a plan changes nothing until it is committed"]
     pub fn plan_unban(&self, target: Target, holder: Option<&str>, now: i64) -> Change {
         let goes = |kept: &Kept| match holder {
-            Some(holder) => &**self.names.name(kept.holder) == holder,
+            Some(holder) => &**self.names.name(kept.holder) == holder || self.is_recovered(kept),
             None => true,
         };
         match self.entries.get(&target) {

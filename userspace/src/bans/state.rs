@@ -55,7 +55,7 @@ pub(super) struct Deadline {
 }
 
 impl Deadline {
-    fn new(end: i64, target: Target) -> Self {
+    pub(super) fn new(end: i64, target: Target) -> Self {
         // With the sign flipped, the bytes are in the order of the numbers.
         let end = (end ^ i64::MIN).to_be_bytes();
         Self { end, target }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use nicban_protocol::Outcome;
 
-use super::{Bans, Change, Full, Hold, KernelChange, Limits, StoreChange, Until};
+use super::{Bans, Change, Full, Hold, KernelChange, Limits, Step, StoreChange, Until};
 use crate::target::{Ipv6Prefix, Map, Target};
 
 const LIMITS: Limits = Limits {
@@ -366,4 +366,103 @@ fn a_million_bans_stay_small() {
     let bans = tree(size_of::<Target>(), size_of::<super::entry::Entry>());
     let queue = tree(size_of::<super::state::Deadline>(), 0);
     assert!(bans + queue < 170, "{bans} + {queue} bytes a ban");
+}
+
+#[test]
+fn whoever_bans_what_was_recovered_takes_its_place() {
+    let mut bans = bans();
+    bans.restore(target("192.0.2.1"), Hold::recovered(0, Until::Permanent), 0)
+        .unwrap();
+    let change = ban(&mut bans, hold("sshd", 10, 100), true, 20);
+    assert_eq!(change.outcome, Outcome::Enforced);
+    assert_eq!(change.kernel, Some(KernelChange::Put(Until::At(110))));
+    let holders = |bans: &Bans| -> Vec<String> {
+        let ban = bans.get(&target("192.0.2.1"));
+        let holds = ban.iter().flat_map(super::Ban::holds);
+        holds.map(|hold| hold.holder.to_string()).collect()
+    };
+    assert_eq!(holders(&bans), ["sshd"]);
+    assert_eq!(unban(&mut bans, "sshd", 30).outcome, Outcome::Lifted);
+    assert!(bans.is_empty());
+}
+
+#[test]
+fn what_was_recovered_any_holder_may_lift() {
+    let mut bans = bans();
+    bans.restore(target("192.0.2.1"), Hold::recovered(0, Until::At(500)), 0)
+        .unwrap();
+    // A sentence that is over takes nobody's place.
+    let change = bans.plan_prolong(target("192.0.2.1"), hold("sshd", 10, 5), 20);
+    assert_eq!(done(&mut bans, change.unwrap()).outcome, Outcome::Expired);
+    assert_eq!(unban(&mut bans, "sshd", 30).outcome, Outcome::Lifted);
+    assert!(bans.is_empty());
+    assert_eq!(unban(&mut bans, "sshd", 30).outcome, Outcome::Unchanged);
+}
+
+#[test]
+fn a_clock_that_is_set_leaves_what_was_left() {
+    for by in [7_200, -7_200] {
+        let mut bans = bans();
+        ban(&mut bans, hold("sshd", 10_000, 600), false, 10_000);
+        ban(&mut bans, hold("web", 9_000, 1_100), false, 10_000);
+        bans.follow(Step { by, from: 10_050 });
+        let now = 10_050 + by;
+        assert_eq!(end(&bans), Some(Until::At(now + 550)));
+        assert_eq!(bans.first_end(), Some(now + 50));
+        assert_eq!(drain(&mut bans, now + 49), []);
+        drain(&mut bans, now + 50);
+        assert_eq!(
+            end(&bans),
+            Some(Until::At(now + 550)),
+            "sshd holds it still"
+        );
+        drain(&mut bans, now + 550);
+        assert!(bans.is_empty());
+    }
+}
+
+#[test]
+fn a_ban_without_end_has_none_by_any_clock() {
+    let mut bans = bans();
+    ban(&mut bans, hold("sshd", 10_000, -1), false, 10_000);
+    let by = i64::MAX;
+    bans.follow(Step { by, from: 10_050 });
+    assert_eq!(end(&bans), Some(Until::Permanent));
+    assert_eq!(bans.first_end(), None);
+}
+
+#[test]
+fn a_clock_that_was_behind_is_followed_when_it_is_put_right() {
+    let mut bans = bans();
+    // Stored before the boot, which began in 1970.
+    bans.restore(target("192.0.2.1"), hold("sshd", 1_000_000, 600), 1)
+        .unwrap();
+    bans.follow(Step {
+        by: 1_000_300,
+        from: 100,
+    });
+    assert_eq!(end(&bans), Some(Until::At(1_000_600)));
+    // From then on it is a sentence like any other.
+    bans.follow(Step {
+        by: 86_400,
+        from: 1_000_500,
+    });
+    assert_eq!(end(&bans), Some(Until::At(1_087_000)));
+}
+
+#[test]
+fn a_flush_waits_as_long_by_any_clock() {
+    let mut bans = bans();
+    ban(&mut bans, hold("sshd", 10_000, 600), false, 10_000);
+    let flush = bans.plan_flush(&name("sshd"), 5, 10_010);
+    done(&mut bans, flush);
+    bans.follow(Step {
+        by: 7_200,
+        from: 10_011,
+    });
+    assert_eq!(drain(&mut bans, 17_211), [], "a stop may claim it yet");
+    let stop = bans.plan_stop(&name("sshd"));
+    done(&mut bans, stop);
+    assert_eq!(drain(&mut bans, 17_300), []);
+    assert!(!bans.is_empty());
 }

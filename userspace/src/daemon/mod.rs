@@ -13,7 +13,7 @@ use tokio::net::UnixListener;
 use tracing::{error, info, warn};
 
 use crate::{
-    clock::Now,
+    clock::{self, Now},
     config::{Config, Nacl, NaclEnabled},
     control::{self, Access, Dispatch},
     engine::{Engine, EngineConfig, EngineHandle, Message},
@@ -88,7 +88,8 @@ async fn start_engine(
     let engine_config = EngineConfig::from(config);
     tokio::task::spawn_blocking(move || {
         let now = Now::read().context("cannot read the clock")?;
-        let engine = Engine::start(engine_config, host, now)?;
+        let boot_id = clock::boot_id().context("cannot tell which boot this is")?;
+        let engine = Engine::start(engine_config, host, boot_id, now)?;
         engine.spawn().context("cannot start the engine's thread")
     })
     .await?

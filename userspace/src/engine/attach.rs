@@ -10,7 +10,7 @@ use super::{Engine, words};
 use crate::{allow::Allow, clock::Now};
 
 /// How long the peer of the SSH session that attaches is allowed, in seconds.
-const SSH_PEER_FOR: i64 = 3600;
+pub(super) const SSH_PEER_FOR: i64 = 3600;
 
 /// What came of attaching to several interfaces.
 #[derive(Default)]

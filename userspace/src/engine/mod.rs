@@ -9,6 +9,7 @@ mod allow;
 mod attach;
 mod batch;
 mod boot;
+mod clock;
 mod config;
 mod detached;
 mod interfaces;
@@ -38,11 +39,11 @@ pub use snapshot::Snapshot;
 
 use crate::{
     allow::AllowList,
-    bans::Bans,
+    bans::{Bans, Step},
     clock::Now,
     nacl::roster::Roster,
     rank::Ranking,
-    store::Store,
+    store::{Clock, Store},
     xdp::{Counters, Links, ProgramLogger, Tables},
 };
 use batch::{Batch, shares_the_transaction};
@@ -78,10 +79,12 @@ pub struct Engine {
     vpc: Vec<IpNet>,
     /// What went wrong and has not been mended yet, each told once in the log.
     troubles: words::Troubles,
-    epoch: std::time::Duration,
-    /// The first end of the bans that only the kernel knows, after the store was lost, in
-    /// ns of `CLOCK_BOOTTIME`.
-    first_stray_end: u64,
+    /// The wall clock by which times are told now.
+    clock: Clock,
+    /// Steps of it that the store has not followed yet.
+    steps: Vec<Step>,
+    /// Whether the store knows of it.
+    is_clock_stored: bool,
     /// More bans have ended than the last pass lifted.
     is_behind: bool,
     publish: watch::Sender<Arc<Snapshot>>,

@@ -1,14 +1,13 @@
-//! What time alone brings: ends of bans, counters, a clock that was set.
+//! What time alone brings: ends of bans, counters.
 
 use std::{sync::Arc, time::Duration};
 
 use ipnet::IpNet;
 use nicban_protocol::{BanRow, FamilyCounters};
-use tracing::info;
 
 use super::{Engine, Market, batch::Batch, words};
 use crate::{
-    bans::{Ban, Bans, KernelChange, Until},
+    bans::{Ban, Bans, Until},
     clock::Now,
     nacl::{
         acl::Family,
@@ -25,9 +24,6 @@ const SHOWN: usize = 20;
 
 /// Bans that one pass of deadlines lifts, so that requests don't wait for a mass expiry.
 const LIFTED_AT_ONCE: usize = 4096;
-
-/// A change of the wall clock beyond this moves the kernel's expiries.
-const CLOCK_STEP: Duration = Duration::from_secs(2);
 
 /// What the last reading of the counters found.
 #[derive(Debug, Default)]
@@ -58,28 +54,6 @@ impl Engine {
         self.troubles.clear("expiry");
         self.expire_allowed(now);
         self.roll_back_unconfirmed(now);
-    }
-
-    /// When someone has set the wall clock, sentences end at other moments of the
-    /// boot clock, by which the kernel counts.
-    pub(super) fn follow_the_wall_clock(&mut self, now: Now) {
-        if now.epoch().abs_diff(self.epoch) < CLOCK_STEP {
-            return;
-        }
-        self.epoch = now.epoch();
-        let bans: Vec<(Target, KernelChange)> = self
-            .bans
-            .iter()
-            .map(|ban| (ban.target, KernelChange::Put(ban.end())))
-            .collect();
-        info!(
-            bans = bans.len(),
-            "the clock was set: moving the kernel's expiries"
-        );
-        match self.write_all(&bans, now) {
-            Ok(()) => self.troubles.clear("clock"),
-            Err(error) => self.troubles.note("clock", words::chain(&error)),
-        }
     }
 
     /// Reads the counters, unless that was done less than a tick ago.
@@ -136,7 +110,7 @@ impl Engine {
         let first = self.bans.first_end().map_or(u64::MAX, |end| {
             words::expiry(Until::At(end), now, self.config.grace)
         });
-        self.tables.tend(first.min(self.first_stray_end))
+        self.tables.tend(first)
     }
 
     /// Who competes for the NACL's slots.

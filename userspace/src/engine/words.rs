@@ -72,6 +72,18 @@ pub(super) fn expiry(until: Until, now: Now, grace: Duration) -> u64 {
     u64::try_from(at.as_nanos()).unwrap_or(0)
 }
 
+/// The end of a ban of which only the kernel's expiry is known, in ns of `CLOCK_BOOTTIME`;
+/// `None` where it is over. The grace is in it: which one it was given is not known.
+pub(super) fn until(expires_at: u64, now: Now) -> Option<Until> {
+    if expires_at == 0 {
+        return Some(Until::Permanent);
+    }
+    let left = Duration::from_nanos(expires_at).checked_sub(now.boot)?;
+    let end = now.wall.saturating_add(left).as_secs();
+    // A second that has begun is served to its end.
+    i64::try_from(end).ok().map(|end| Until::At(end + 1))
+}
+
 /// A ban as a row of a list.
 pub(super) fn row(ban: &Ban<'_>, total: Counter, rate: f64) -> BanRow {
     let mut holders: Vec<nicban_protocol::Holder> = ban.holds().map(Into::into).collect();
@@ -129,5 +141,19 @@ mod tests {
         assert_eq!(expiry(Until::Permanent, NOW, grace), 0);
         let over = Until::At(999_000);
         assert_eq!(expiry(over, NOW, grace), (500 + 60) * 1_000_000_000);
+    }
+
+    #[test]
+    fn a_ban_that_only_the_kernel_knows_ends_no_earlier_than_there() {
+        assert_eq!(until(0, NOW), Some(Until::Permanent));
+        let left = |ns: u64| until(500_000_000_000 + ns, NOW);
+        assert_eq!(left(1), Some(Until::At(1_000_001)));
+        assert_eq!(left(60_000_000_000), Some(Until::At(1_000_061)));
+        assert_eq!(until(499_999_999_999, NOW), None);
+        for expires_at in [1, 60_000_000_000, 61_500_000_001] {
+            let until = left(expires_at).unwrap();
+            let again = expiry(until, NOW, Duration::ZERO);
+            assert!(again >= 500_000_000_000 + expires_at, "{again}");
+        }
     }
 }

@@ -1,7 +1,8 @@
-//! Facts of this machine: its interfaces, addresses and gateways.
+//! Facts of this machine: its interfaces, addresses, gateways and name servers.
 
 mod netlink;
 mod protected;
+mod resolver;
 mod ssh;
 
 use std::collections::BTreeSet;
@@ -14,7 +15,7 @@ pub use netlink::Watch;
 pub use protected::{Protected, Why};
 pub use ssh::ssh_peer;
 
-/// What netlink tells of the current network namespace.
+/// What netlink tells of the current network namespace, and the name servers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Host {
     /// Every interface, in the order of the indices.
@@ -23,6 +24,8 @@ pub struct Host {
     pub addresses: BTreeSet<IpAddr>,
     /// The gateways of its routes, in whatever table.
     pub gateways: BTreeSet<IpAddr>,
+    /// The name servers that it asks.
+    pub resolvers: BTreeSet<IpAddr>,
 }
 
 /// A network interface.
@@ -109,9 +112,13 @@ pub enum HostError {
 }
 
 impl Host {
-    /// Reads the facts of the network namespace that the calling thread is in.
+    /// Reads the facts of the network namespace that the calling thread is in. The name
+    /// servers' files are read as often as the rest: whoever changes them, such as a DHCP
+    /// client, mostly has changed an address or a route as well.
     pub async fn read() -> Result<Self, HostError> {
-        netlink::read().await
+        let mut host = netlink::read().await?;
+        host.resolvers = resolver::read();
+        Ok(host)
     }
 
     /// The interface of that name.

@@ -61,6 +61,7 @@ async fn ask(handle: &Handle) -> Result<Host, HostError> {
         interfaces,
         addresses,
         gateways,
+        ..Host::default()
     })
 }
 

@@ -22,6 +22,8 @@ pub enum Why {
     Own,
     /// A gateway.
     Gateway,
+    /// A name server.
+    Resolver,
     /// Link-local: neighbours, the instance metadata service, the VPC's resolver, its clock.
     LinkLocal,
     /// The host speaks to itself.
@@ -38,6 +40,7 @@ impl fmt::Display for Why {
         f.write_str(match self {
             Self::Own => "this host's own address",
             Self::Gateway => "a gateway of this host",
+            Self::Resolver => "a name server of this host",
             Self::LinkLocal => "link-local",
             Self::Loopback => "loopback",
             Self::Unspecified => "unspecified",
@@ -99,8 +102,8 @@ const EVERYWHERE: [Protected; 9] = [
 ];
 
 impl Host {
-    /// The host's own addresses, its gateways, and what is special everywhere,
-    /// in the order of the networks.
+    /// The host's own addresses, its gateways, its name servers, and what is special
+    /// everywhere, in the order of the networks.
     pub fn protected(&self) -> Vec<Protected> {
         let own = self.addresses.iter().map(|address| Protected {
             network: IpNet::from(*address),
@@ -110,7 +113,12 @@ impl Host {
             network: IpNet::from(*address),
             why: Why::Gateway,
         });
-        let mut protected: Vec<Protected> = own.chain(gateways).chain(EVERYWHERE).collect();
+        let resolvers = self.resolvers.iter().map(|address| Protected {
+            network: IpNet::from(*address),
+            why: Why::Resolver,
+        });
+        let needed = own.chain(gateways).chain(resolvers);
+        let mut protected: Vec<Protected> = needed.chain(EVERYWHERE).collect();
         protected.sort();
         // Where two reasons apply, the first says more.
         protected.dedup_by_key(|protected| protected.network);
@@ -132,6 +140,9 @@ mod tests {
             gateways: ["192.0.2.1", "fe80::1"]
                 .map(|address| address.parse().unwrap())
                 .into(),
+            resolvers: ["192.0.2.1", "198.51.100.53"]
+                .map(|address| address.parse().unwrap())
+                .into(),
             ..Host::default()
         }
     }
@@ -147,11 +158,12 @@ mod tests {
     }
 
     #[test]
-    fn own_addresses_gateways_and_the_special_ones_are_protected() {
+    fn what_the_host_needs_and_the_special_ones_are_protected() {
         assert_eq!(why("192.0.2.10"), Some(Why::Own));
         assert_eq!(why("2001:db8::10"), Some(Why::Own));
         assert_eq!(why("192.0.2.1"), Some(Why::Gateway));
         assert_eq!(why("fe80::1"), Some(Why::Gateway));
+        assert_eq!(why("198.51.100.53"), Some(Why::Resolver));
         assert_eq!(why("fe80::2"), Some(Why::LinkLocal));
         assert_eq!(why("169.254.169.254"), Some(Why::LinkLocal));
         assert_eq!(why("127.0.0.53"), Some(Why::Loopback));

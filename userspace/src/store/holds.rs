@@ -9,7 +9,7 @@ use rusqlite::{
 
 use super::lists::{self, ListChanges};
 use super::{Loaded, Store, StoreError, StoredHold, schema, settings};
-use crate::bans::{Hold, StoreChange};
+use crate::bans::{Hold, Step, StoreChange};
 use crate::target::Target;
 
 pub(super) fn load(store: &Store, mut each: impl FnMut(StoredHold)) -> Result<Loaded, StoreError> {
@@ -124,6 +124,17 @@ pub(super) fn commit<'a>(
             source,
         )
     })
+}
+
+/// Moves sentences and flushes with the wall clock.
+pub(super) fn follow(transaction: &Transaction<'_>, step: Step) -> rusqlite::Result<()> {
+    let latest = step.latest_that_moves();
+    transaction.execute(
+        "UPDATE holds SET since = since + ?1, until = until + ?1 WHERE since <= ?2",
+        params![step.by, latest],
+    )?;
+    transaction.execute("UPDATE flushes SET at = at + ?1", [step.by])?;
+    Ok(())
 }
 
 struct Statements<'a> {

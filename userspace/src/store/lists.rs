@@ -11,7 +11,7 @@ use rusqlite::{CachedStatement, OptionalExtension, Row, Transaction, params, typ
 
 use super::block::{self, Held, key};
 use super::{Store, StoreError, StoredHold};
-use crate::bans::{Fresh, Hold, StoreChange};
+use crate::bans::{Fresh, Hold, Step, StoreChange};
 use crate::target::Target;
 
 /// Holds of a block that is cut from a larger one, at the least; up to twice that it stays whole.
@@ -219,6 +219,27 @@ impl<'a> Blocks<'a> {
             .query_row(params![holder, behind], |row| row.get(0))
             .optional()
     }
+}
+
+/// Moves sentences with the wall clock.
+pub(super) fn follow(transaction: &Transaction<'_>, step: Step) -> rusqlite::Result<()> {
+    let mut query = transaction.prepare("SELECT holds FROM lists WHERE id = ?1")?;
+    let mut update = transaction.prepare("UPDATE lists SET holds = ?2 WHERE id = ?1")?;
+    let ids = transaction
+        .prepare("SELECT id FROM lists")?
+        .query_map([], |row| row.get(0))?
+        .collect::<rusqlite::Result<Vec<i64>>>()?;
+    for id in ids {
+        let mut holds = query.query_row([id], |row| unpacked(row, 0))?;
+        for (_, held) in &mut holds {
+            if step.moves(held.since) {
+                held.since = step.time(held.since);
+                held.until = step.end(held.until);
+            }
+        }
+        update.execute(params![id, block::pack(&holds)])?;
+    }
+    Ok(())
 }
 
 fn unpacked(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<(Target, Held)>> {

@@ -5,6 +5,7 @@
 //! since the Unix epoch, targets are text, so that `sqlite3` shows what there is.
 
 mod block;
+mod clock;
 mod error;
 mod holds;
 mod ledger;
@@ -15,6 +16,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
+pub use clock::Clock;
 pub use error::{StoreError, StoreErrorKind};
 pub use ledger::SqliteLedger;
 
@@ -25,7 +27,7 @@ use ipnet::IpNet;
 use nicban_protocol::Mode;
 use rusqlite::Connection;
 
-use crate::bans::{Hold, StoreChange};
+use crate::bans::{Hold, Step, StoreChange};
 use crate::target::Target;
 
 /// The database's name in the state folder.
@@ -110,6 +112,26 @@ impl Store {
     /// Forgets it again. Tells whether it was there.
     pub fn remove_allowed(&mut self, network: IpNet) -> Result<bool, StoreError> {
         settings::remove_allowed(self, network)
+    }
+
+    /// Whether an engine has taken this store up: a new one lacks what the kernel has.
+    pub fn is_begun(&self) -> Result<bool, StoreError> {
+        settings::is_begun(self)
+    }
+
+    /// Notes that an engine has taken it up.
+    pub fn begin(&mut self) -> Result<(), StoreError> {
+        settings::begin(self)
+    }
+
+    /// By which clock its times are told; `None` in a new one.
+    pub fn clock(&self) -> Result<Option<Clock>, StoreError> {
+        settings::clock(self)
+    }
+
+    /// Notes by which clock its times are told, and moves them where that one was set.
+    pub fn follow(&mut self, step: Option<Step>, clock: &Clock) -> Result<(), StoreError> {
+        settings::follow(self, step, clock)
     }
 
     /// Keeps the mode over restarts.

@@ -2,9 +2,10 @@
 
 use ipnet::IpNet;
 use nicban_protocol::Mode;
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::{OptionalExtension as _, Transaction, TransactionBehavior, params};
 
-use super::{Store, StoreError};
+use super::{Clock, Store, StoreError};
+use crate::bans::Step;
 
 /// The mode that an operator has set; `None` where nobody has.
 pub(super) fn mode(store: &Store) -> Result<Option<Mode>, StoreError> {
@@ -40,6 +41,64 @@ pub(super) fn set_mode(store: &Store, mode: Mode) -> Result<(), StoreError> {
             StoreError::sqlite(&store.path, format!("set the mode to {value}"), source)
         })?;
     Ok(())
+}
+
+pub(super) fn clock(store: &Store) -> Result<Option<Clock>, StoreError> {
+    let value: Option<String> = store
+        .connection
+        .query_row(
+            "SELECT value FROM settings WHERE name = 'clock'",
+            [],
+            |row| row.get(0),
+        )
+        .optional()
+        .map_err(|source| StoreError::sqlite(&store.path, "read the clock", source))?;
+    Ok(value.as_deref().and_then(Clock::read))
+}
+
+pub(super) fn follow(
+    store: &mut Store,
+    step: Option<Step>,
+    clock: &Clock,
+) -> Result<(), StoreError> {
+    let Store { path, connection } = store;
+    let mut follow = || {
+        let transaction = Transaction::new(connection, TransactionBehavior::Immediate)?;
+        if let Some(step) = step {
+            super::holds::follow(&transaction, step)?;
+            super::lists::follow(&transaction, step)?;
+        }
+        transaction.execute(
+            "INSERT INTO settings (name, value) VALUES ('clock', ?1)
+             ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            [clock.to_string()],
+        )?;
+        transaction.commit()
+    };
+    let result: rusqlite::Result<()> = follow();
+    result.map_err(|source| StoreError::sqlite(path, "follow the clock", source))
+}
+
+pub(super) fn is_begun(store: &Store) -> Result<bool, StoreError> {
+    store
+        .connection
+        .query_row(
+            "SELECT count(*) > 0 FROM settings WHERE name = 'begun'",
+            [],
+            |row| row.get(0),
+        )
+        .map_err(|source| StoreError::sqlite(&store.path, "read whether it is a new one", source))
+}
+
+pub(super) fn begin(store: &Store) -> Result<(), StoreError> {
+    store
+        .connection
+        .execute(
+            "INSERT INTO settings (name, value) VALUES ('begun', '1') ON CONFLICT DO NOTHING",
+            [],
+        )
+        .map(drop)
+        .map_err(|source| StoreError::sqlite(&store.path, "note that it is taken up", source))
 }
 
 pub(super) fn allowed(store: &Store) -> Result<Vec<IpNet>, StoreError> {

@@ -14,6 +14,7 @@ mod index;
 mod keys;
 mod links;
 mod object;
+mod quiesce;
 mod tables;
 
 pub use counters::Counters;

@@ -35,11 +35,8 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ni
 /// The maps of which the settings tell whether they are empty.
 const TRIES: [&str; 4] = [maps::NETS_V4, maps::NETS_V6, maps::ALLOW_V4, maps::ALLOW_V6];
 
-/// Each map of bans, with the index in front of it.
-const INDEXED: [(&str, &str); 2] = [
-    (maps::BANS_V4, maps::INDEX_V4),
-    (maps::BANS_V6, maps::INDEX_V6),
-];
+/// The maps that have an index in front of them.
+const BANS: [&str; 2] = [maps::BANS_V4, maps::BANS_V6];
 
 /// What the program is loaded with.
 #[derive(Debug, Clone)]
@@ -229,18 +226,20 @@ fn unpin_what_does_not_fit(options: &LoadOptions) -> Result<Vec<&'static str>, X
     if !settings_fit || mask_in(&pin(maps::SETTINGS))? != ipv6_mask(options.ipv6_prefix) {
         renewed.extend([maps::BANS_V6, maps::NETS_V6, maps::SETTINGS]);
     }
-    for (bans, index) in INDEXED {
-        if renewed.contains(bans) {
-            renewed.insert(index);
-        }
-    }
-    // The settings tell the attached program which of its own tries are empty, and
-    // what is in its own indexes.
-    let of_a_new_index = |index: &str| renewed.contains(index) || !pinned.contains(index);
-    if TRIES.iter().any(|trie| renewed.contains(trie))
-        || INDEXED.iter().any(|(_, index)| of_a_new_index(index))
-    {
+    // A map that is not pinned begins empty as well: whoever made the others anew was killed
+    // before it came to this one. The attached program may still have a map of that name.
+    renewed.extend(maps::ALL.into_iter().filter(|name| !pinned.contains(name)));
+    // The settings tell the attached program which of its own tries are empty.
+    if TRIES.iter().any(|trie| renewed.contains(trie)) {
         renewed.insert(maps::SETTINGS);
+    }
+    // They also tell it what is in its own indexes, and those what is in its own maps of
+    // bans. An index is made anew at each start, and only who reads the same settings learns
+    // of that in time: the three go together.
+    let derived = [maps::SETTINGS, maps::INDEX_V4, maps::INDEX_V6];
+    let is_renewed = |map: &&str| renewed.contains(map);
+    if derived.iter().any(is_renewed) || BANS.iter().any(is_renewed) {
+        renewed.extend(derived);
     }
     let mut renewed: Vec<_> = renewed.intersection(&pinned).copied().collect();
     // The settings go first: without them, whoever loads next after a crash in

@@ -97,6 +97,8 @@ const PROGRAMS: &[(&str, &str, Scope)] = &[
     ("sshpass", "sshpass", Scope::Demo),
     ("modprobe", "kmod", Scope::Demo),
     ("systemctl", "systemd", Scope::Test),
+    ("faketime", "faketime", Scope::Test),
+    ("mkfs.ext4", "e2fsprogs", Scope::Test),
     ("xdp-filter", "xdp-tools", Scope::Bench),
     ("ipset", "ipset", Scope::Bench),
     ("iptables", "iptables", Scope::Bench),

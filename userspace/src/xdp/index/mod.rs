@@ -28,6 +28,8 @@ pub(super) struct Index<L: Line, S> {
     lines: S,
     /// Lines of the region in use; 0: none is.
     size: u32,
+    /// The sizes of the regions that programs may have read, each a bit of its own.
+    used: u32,
     /// Keys that are in their lines.
     held: usize,
     /// Keys for which the map must be asked.
@@ -54,6 +56,7 @@ impl<L: Line, S: Deref<Target = [L]>> Index<L, S> {
         Self {
             lines,
             size: 0,
+            used: 0,
             held: 0,
             left_out: HashSet::new(),
         }
@@ -70,11 +73,13 @@ impl<L: Line, S: Deref<Target = [L]>> Index<L, S> {
     }
 
     /// Fills a larger or smaller region where the one in use is too small for `more` keys
-    /// than there are, or has got too empty.
+    /// than there are, or has got too empty. One that was in use before may have readers
+    /// still: `wait` returns when they are gone.
     pub(super) fn resized(
         &self,
         more: usize,
         may: impl Fn(L::Key) -> bool,
+        wait: impl FnOnce(),
     ) -> Option<Region<L::Key>> {
         let keys = self.held + self.left_out.len() + more;
         let mut size = self.size;
@@ -87,6 +92,9 @@ impl<L: Line, S: Deref<Target = [L]>> Index<L, S> {
         if size == self.size {
             return None;
         }
+        if self.used & size != 0 {
+            wait();
+        }
         let mut keys: Vec<L::Key> = self.left_out.iter().copied().collect();
         for line in &self.lines[region(self.size)] {
             keys.extend(line.keys());
@@ -97,6 +105,7 @@ impl<L: Line, S: Deref<Target = [L]>> Index<L, S> {
     /// Uses a region, of which the program has been told.
     pub(super) fn adopt(&mut self, region: Region<L::Key>) {
         self.size = region.size;
+        self.used |= region.size;
         self.held = region.held;
         self.left_out = region.left_out;
     }

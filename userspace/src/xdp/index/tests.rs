@@ -150,7 +150,7 @@ fn begin(kernel: &Kernel) -> Index<Small, Rc<[Small]>> {
 
 fn tend(kernel: &Kernel, index: &mut Index<Small, Rc<[Small]>>) {
     let allowed = kernel.allowed.borrow().clone();
-    if let Some(region) = index.resized(0, |key| !allowed.contains(&key)) {
+    if let Some(region) = index.resized(0, |key| !allowed.contains(&key), || ()) {
         kernel.told.set(region.size);
         index.adopt(region);
     }
@@ -164,7 +164,7 @@ fn put_all(
     done: usize,
 ) -> Result<(), ()> {
     let allowed = kernel.allowed.borrow().clone();
-    if let Some(region) = index.resized(keys.len(), |key| !allowed.contains(&key)) {
+    if let Some(region) = index.resized(keys.len(), |key| !allowed.contains(&key), || ()) {
         kernel.told.set(region.size);
         index.adopt(region);
     }
@@ -297,7 +297,8 @@ fn a_region_grows_and_shrinks_with_the_keys() {
     assert_eq!(region.size, 64);
     index.adopt(region);
     for key in 1..=u8::MAX {
-        if let Some(region) = index.resized(0, |_| true) {
+        let grown = index.resized(0, |_| true, || panic!("a region that nobody has read"));
+        if let Some(region) = grown {
             index.adopt(region);
         }
         index.put(key, true, || Ok::<_, ()>(())).unwrap();
@@ -306,9 +307,14 @@ fn a_region_grows_and_shrinks_with_the_keys() {
     for key in 1..=u8::MAX {
         index.remove(key, || Ok::<_, ()>(())).unwrap();
     }
-    while let Some(region) = index.resized(0, |_| true) {
+    let waits = Cell::new(0);
+    let mut regions = 0;
+    while let Some(region) = index.resized(0, |_| true, || waits.set(waits.get() + 1)) {
         index.adopt(region);
+        regions += 1;
     }
+    // Each of them was in use as the index grew.
+    assert_eq!(waits.get(), regions);
     assert_eq!((index.size, index.held, index.left_out.len()), (64, 0, 0));
 }
 

@@ -69,6 +69,25 @@ impl Tables {
         Ok(allowed)
     }
 
+    /// The networks on the allow list that were put there on one behalf.
+    pub fn allowed_by(&self, origin: AllowOrigin) -> Result<Vec<IpNet>, XdpError> {
+        let is_theirs = |allow: &Allow| allow.origin == origin as u32;
+        let mut allowed = Vec::new();
+        for entry in &self.allow_v4 {
+            let (key, allow) = entry.map_err(failed("list", maps::ALLOW_V4, &"networks"))?;
+            if is_theirs(&allow) {
+                allowed.push(net_v4(key.data().address.into(), key.prefix_len()));
+            }
+        }
+        for entry in &self.allow_v6 {
+            let (key, allow) = entry.map_err(failed("list", maps::ALLOW_V6, &"networks"))?;
+            if is_theirs(&allow) {
+                allowed.push(net_v6(key.data().address.into(), key.prefix_len()));
+            }
+        }
+        Ok(allowed)
+    }
+
     /// Says how many entries the allow maps have, or are about to have.
     pub(super) fn announce_allowed(&mut self) -> Result<(), XdpError> {
         let [v4, v6] = self.allowed.counts().map(entries);

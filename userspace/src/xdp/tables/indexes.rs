@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::Tables;
 use crate::{
     target::Ipv6Prefix,
-    xdp::{XdpError, allowed::Allowed, keys::net_v6},
+    xdp::{XdpError, allowed::Allowed, keys::net_v6, quiesce},
 };
 
 /// A later first end of all bans is told when it is later by this, in ns: a call a
@@ -19,6 +19,8 @@ impl Tables {
     /// died in the middle. Meanwhile the maps decide.
     pub(super) fn index(&mut self) -> Result<(), XdpError> {
         self.announce(|settings| (settings.index_v4, settings.index_v6) = (0, 0))?;
+        // A packet that has read the settings before may be about to read a line.
+        quiesce::wait_for_readers();
         let (mut v4, mut v6, mut until) = (Vec::new(), Vec::new(), u64::MAX);
         self.each_v4(|key, ban| {
             v4.push(key);
@@ -53,10 +55,9 @@ impl Tables {
     }
 
     pub(super) fn resize_v4(&mut self, more: usize) -> Result<(), XdpError> {
-        if let Some(region) = self
-            .index_v4
-            .resized(more, |key| may_v4(&self.allowed, key))
-        {
+        let may = |key| may_v4(&self.allowed, key);
+        let region = self.index_v4.resized(more, may, quiesce::wait_for_readers);
+        if let Some(region) = region {
             self.announce(|settings| settings.index_v4 = region.size)?;
             self.index_v4.adopt(region);
         }
@@ -65,10 +66,9 @@ impl Tables {
 
     pub(super) fn resize_v6(&mut self, more: usize) -> Result<(), XdpError> {
         let prefix = self.ipv6_prefix;
-        if let Some(region) = self
-            .index_v6
-            .resized(more, |key| may_v6(&self.allowed, key, prefix))
-        {
+        let may = |key| may_v6(&self.allowed, key, prefix);
+        let region = self.index_v6.resized(more, may, quiesce::wait_for_readers);
+        if let Some(region) = region {
             self.announce(|settings| settings.index_v6 = region.size)?;
             self.index_v6.adopt(region);
         }
