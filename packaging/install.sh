@@ -70,8 +70,9 @@ do_install() {
     place 644 "$here/packaging/sysusers.d/nicban.conf" "$sysusers/nicban.conf"
     systemd-sysusers "$sysusers/nicban.conf"
     id "$user" >/dev/null 2>&1 || die "systemd-sysusers has not made the user $user, which the daemon runs as"
-    place 644 "$here/packaging/systemd/nicban.service" "$units/nicban.service"
-    place 644 "$here/packaging/systemd/nicban.socket" "$units/nicban.socket"
+    for unit in nicban.service nicban.socket nicban-pins.service; do
+        place 644 "$here/packaging/systemd/$unit" "$units/$unit"
+    done
     if [ -e "$etc/nicban.toml" ]; then
         say "kept      $etc/nicban.toml"
         "$bin/nicban" daemon --check || die "this version does not take $etc/nicban.toml; nothing was restarted"
@@ -139,7 +140,8 @@ do_uninstall() {
     if [ -d "$pins" ]; then
         rm -r "$pins"
     fi
-    rm -f "$bin/nicban" "$bin/nicban-action" "$units/nicban.service" "$units/nicban.socket" "$sysusers/nicban.conf"
+    rm -f "$bin/nicban" "$bin/nicban-action" "$sysusers/nicban.conf" \
+        "$units/nicban.service" "$units/nicban.socket" "$units/nicban-pins.service"
     # systemd leaves the socket's path where it was.
     rm -rf "$run"
     if booted; then

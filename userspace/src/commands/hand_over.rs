@@ -1,4 +1,4 @@
-//! `nicban hand-over`: what the unit runs as root before the daemon.
+//! `nicban hand-over`: what nicban-pins.service runs before the daemon.
 
 use std::path::PathBuf;
 
@@ -18,7 +18,7 @@ pub(super) struct Args {
     folder: PathBuf,
 }
 
-/// It reads no configuration: what root does here, the unit alone decides.
+/// It reads no configuration: what root does here, its unit alone decides.
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let name = &args.user;
     let user = User::from_name(name)

@@ -86,7 +86,7 @@ enum Command {
     Nacl(nacl::Command),
     /// The same as `nicban nacl release`
     Release(nacl::Release),
-    /// Give the folder of the pins to the daemon's user; the unit runs it
+    /// Give the folder of the pins to the daemon's user; nicban-pins.service runs it
     #[command(hide = true)]
     HandOver(hand_over::Args),
 }
