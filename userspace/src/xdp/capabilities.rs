@@ -5,11 +5,7 @@ use std::fs;
 use super::XdpError;
 
 /// The capabilities by their bits (`linux/capability.h`).
-const NEEDED: [(u32, &str); 3] = [
-    (39, "CAP_BPF"),
-    (12, "CAP_NET_ADMIN"),
-    (38, "CAP_PERFMON"),
-];
+const NEEDED: [(u32, &str); 3] = [(39, "CAP_BPF"), (12, "CAP_NET_ADMIN"), (38, "CAP_PERFMON")];
 
 /// It stands in for all of them (`bpf_capable`, `perfmon_capable` in
 /// `linux/capability.h`; `bpf_prog_load` in kernel/bpf/syscall.c).
