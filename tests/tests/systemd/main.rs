@@ -11,7 +11,10 @@ mod install;
 mod journal;
 mod leftovers;
 mod machine;
+mod operator;
 #[cfg(feature = "aws")]
 mod readme;
+mod refusals;
 mod sandbox;
 mod service;
+mod upgrade;
