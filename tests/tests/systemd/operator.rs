@@ -33,7 +33,9 @@ fn the_commands_work_from_outside_of_the_sandbox() -> Result<()> {
     wire.arrives(BAD)?;
     machine.shell("echo yes | script -q -E never -ec 'nicban attach --confirm 60s' /dev/null")?;
     wire.blocked(BAD)?;
-    machine.shell("nicban nacl resume && nicban detach && nicban attach && nicban unban 198.51.100.7")?;
+    machine.shell(
+        "nicban nacl resume && nicban detach && nicban attach && nicban unban 198.51.100.7",
+    )?;
     let left = machine.shell("ls /var/lib/nicban")?;
     ensure!(
         !left.contains("detached") && !left.contains("released"),
