@@ -93,6 +93,42 @@ fn open_socket(machine: &Machine, directives: &str, config: &str) -> Result<()> 
 }
 
 #[test]
+fn a_local_user_reaches_neither_store_nor_pins() -> Result<()> {
+    let machine = Machine::boot(&[INSTALL, ENABLE, USERS].concat())?;
+    open_socket(
+        &machine,
+        "SocketMode=0660\\nSocketGroup=banners",
+        "[daemon]\\nsocket_group = \"banners\"\\n",
+    )?;
+    for user in ["stranger", "oncall"] {
+        for line in [
+            "cat /var/lib/nicban/nicban.db",
+            "ls /var/lib/nicban",
+            "touch /var/lib/nicban/detached",
+            "ls /sys/fs/bpf/nicban",
+            "rm /sys/fs/bpf/nicban/link_eth0",
+            "bpftool map dump pinned /sys/fs/bpf/nicban/bans_v4",
+            "touch /etc/nicban/nicban.toml",
+            "touch /usr/bin/nicban",
+            "rm /run/nicban/nicban.sock",
+            "nicban detach --direct",
+            "kill $(systemctl show --property=MainPID --value nicban.service)",
+        ] {
+            let ran = acting(&machine, user, &format!("sh -c '{line}'"))?;
+            ensure!(ran.code != 0, "{user}: {line}: {ran:?}");
+            let said = ran.stderr.to_lowercase();
+            ensure!(
+                said.contains("ermission denied") || said.contains("not permitted"),
+                "{user}: {line}: {ran:?}"
+            );
+        }
+    }
+    let wire = machine.wire()?;
+    machine.shell(&format!("nicban ban {BAD} --for 10m"))?;
+    wire.blocked(BAD)
+}
+
+#[test]
 fn the_metrics_are_on_loopback_and_nowhere_else() -> Result<()> {
     let machine = Machine::boot(&[INSTALL, ENABLE].concat())?;
     let (host, outside) = (machine.site().host(), machine.site().outside());
