@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::process;
+use crate::{musl, process};
 
 /// Bytes that the released action may have at most.
 const LIMIT: u64 = 2 * 1024 * 1024;
@@ -42,14 +42,17 @@ pub(crate) fn check() -> Result<()> {
     Ok(())
 }
 
-/// Builds the action as it is released; where it is.
+/// Builds the action as it is released, static and for the least to map at its start; where it is.
 pub(crate) fn build() -> Result<PathBuf> {
-    process::run(process::cargo().args([
-        "build",
-        "--quiet",
-        "--package=nicban-fail2ban",
-        "--bin=nicban-action",
-        "--profile=action",
-    ]))?;
-    Ok(process::target().join("action/nicban-action"))
+    const PROFILE: &str = "action";
+    let built = musl::build("nicban-fail2ban", "nicban-action", PROFILE)?;
+    let folder = process::target().join(PROFILE);
+    let place = folder.join("nicban-action");
+    // Renamed when all of it is there: one that runs keeps its own.
+    let copy = folder.join("nicban-action.new");
+    fs::create_dir_all(&folder)
+        .and_then(|()| fs::copy(&built, &copy))
+        .and_then(|_| fs::rename(&copy, &place))
+        .with_context(|| format!("cannot write {}", place.display()))?;
+    Ok(place)
 }

@@ -34,13 +34,7 @@ pub(crate) fn run() -> Result<()> {
 /// asks for the object.
 fn bpf(feature: &str) -> Result<Command> {
     let name = toolchain::choose()?;
-    let mut command = if toolchain::has_rustup() {
-        let mut command = Command::new("rustup");
-        command.args(["run", &name, "cargo"]);
-        command
-    } else {
-        Command::new("cargo")
-    };
+    let mut command = process::cargo_of(&name);
     let has_clippy = Command::new(command.get_program())
         .args(command.get_args())
         .args(["clippy", "--version"])
@@ -66,8 +60,6 @@ fn bpf(feature: &str) -> Result<Command> {
         .arg("--target-dir")
         .arg(process::target().join("bpf"))
         .args(["--", "-D", "warnings"])
-        .current_dir(process::root())
-        .env("RUSTC_BOOTSTRAP", "1")
         .env("PATH", toolchain::path()?)
         .env(
             "CARGO_ENCODED_RUSTFLAGS",

@@ -5,7 +5,9 @@ mod action;
 mod bench;
 mod demo;
 mod lint;
+mod musl;
 mod process;
+mod release;
 mod setup;
 mod simulate;
 mod test;
@@ -33,7 +35,11 @@ enum Task {
         check: bool,
     },
     /// Build nicban's programs, unoptimised
-    Build,
+    Build {
+        /// As they are installed: optimised, and the action static
+        #[arg(long)]
+        release: bool,
+    },
     /// Run the main job in network namespaces, from fail2ban to a network ACL
     Demo {
         /// Given to the demo; `-- --help` lists them
@@ -79,7 +85,8 @@ fn run(task: Task) -> Result<ExitCode> {
             setup::ensure(setup::Scope::Test)?;
             println!("setup: everything is here");
         }
-        Task::Build => demo::build(setup::Scope::Build)?,
+        Task::Build { release: false } => demo::build(setup::Scope::Build)?,
+        Task::Build { release: true } => release::build()?,
         Task::Demo { arguments } => match demo::run(&arguments)? {},
         Task::Simulate { arguments } => return simulate::run(&arguments),
         Task::Bench { arguments } => match bench::run(&arguments)? {},

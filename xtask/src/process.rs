@@ -9,6 +9,8 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::toolchain;
+
 /// The workspace's top folder.
 pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -19,7 +21,24 @@ pub(crate) fn root() -> &'static Path {
 /// A cargo command in the workspace, with the cargo that runs this task.
 pub(crate) fn cargo() -> Command {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-    let mut command = Command::new(cargo);
+    in_workspace(Command::new(cargo))
+}
+
+/// A cargo command in the workspace, with the cargo of the toolchain that
+/// [`toolchain::choose`] named. It takes unstable options.
+pub(crate) fn cargo_of(toolchain: &str) -> Command {
+    let mut command = if toolchain::has_rustup() {
+        let mut command = Command::new("rustup");
+        command.args(["run", toolchain, "cargo"]);
+        command
+    } else {
+        Command::new("cargo")
+    };
+    command.env("RUSTC_BOOTSTRAP", "1");
+    in_workspace(command)
+}
+
+fn in_workspace(mut command: Command) -> Command {
     command.current_dir(root());
     // What cargo tells a program that it runs of that program's package:
     // build scripts that watch one of these would run again.

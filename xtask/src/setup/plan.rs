@@ -5,7 +5,7 @@ use std::{env, fmt, path::Path};
 use anyhow::{Context as _, Result, bail};
 
 use super::{fail2ban, linker, moto, need};
-use crate::{process, toolchain};
+use crate::{musl, process, toolchain};
 
 /// Where BPF objects are pinned.
 pub(crate) const BPFFS: &str = "/sys/fs/bpf";
@@ -124,6 +124,15 @@ pub(crate) fn missing(scope: Scope) -> Result<Vec<Step>> {
         .map(|(_, package, _)| *package)
         .collect();
     let mut steps = Vec::new();
+
+    if !musl::has_std() {
+        if !need::program(musl::LINKER) {
+            packages.push("musl-tools");
+        }
+        if !Path::new(musl::UNWINDER).is_file() {
+            packages.push("libgcc-11-dev");
+        }
+    }
 
     let linker = linker::present()?;
     match toolchain::choose() {
