@@ -27,8 +27,8 @@ fn each_test_that_security_md_names_is_there() -> Result<()> {
             .into_iter()
             .find(|file| file.exists())
             .with_context(|| format!("{name}: no such module"))?;
-        let text = fs::read_to_string(file)?;
-        let lines: Vec<&str> = text.lines().map(str::trim_start).collect();
+        let source = fs::read_to_string(file)?;
+        let lines: Vec<&str> = source.lines().map(str::trim_start).collect();
         let is_test = lines.iter().enumerate().any(|(at, line)| {
             let before = &lines[at.saturating_sub(3)..at];
             line.starts_with(&format!("fn {test}(")) && before.contains(&"#[test]")
