@@ -16,6 +16,8 @@ purge=no
 
 bin=/usr/bin
 units=/etc/systemd/system
+sysusers=/etc/sysusers.d
+user=nicban
 etc=/etc/nicban
 state=/var/lib/nicban
 run=/run/nicban
@@ -65,8 +67,12 @@ do_install() {
 
     place 755 "$daemon" "$bin/nicban"
     place 755 "$action" "$bin/nicban-action"
-    place 644 "$here/packaging/systemd/nicban.service" "$units/nicban.service"
-    place 644 "$here/packaging/systemd/nicban.socket" "$units/nicban.socket"
+    place 644 "$here/packaging/sysusers.d/nicban.conf" "$sysusers/nicban.conf"
+    systemd-sysusers "$sysusers/nicban.conf"
+    id "$user" >/dev/null 2>&1 || die "systemd-sysusers has not made the user $user, which the daemon runs as"
+    for unit in nicban.service nicban.socket nicban-pins.service; do
+        place 644 "$here/packaging/systemd/$unit" "$units/$unit"
+    done
     if [ -e "$etc/nicban.toml" ]; then
         say "kept      $etc/nicban.toml"
         "$bin/nicban" daemon --check || die "this version does not take $etc/nicban.toml; nothing was restarted"
@@ -81,7 +87,9 @@ do_install() {
         say "no $fail2ban: install fail2ban and run this again"
     fi
 
-    install -d -m 700 "$state"
+    # Root's until the next start: systemd then gives all of it to the user, and a
+    # daemon that still runs as root goes on meanwhile.
+    [ -d "$state" ] || install -d -m 700 "$state"
     first=no
     [ -e "$state/nicban.db" ] || first=yes
     # Written before the first start, it keeps the daemon from attaching by itself.
@@ -133,7 +141,8 @@ do_uninstall() {
     if [ -d "$pins" ]; then
         rm -r "$pins"
     fi
-    rm -f "$bin/nicban" "$bin/nicban-action" "$units/nicban.service" "$units/nicban.socket"
+    rm -f "$bin/nicban" "$bin/nicban-action" "$sysusers/nicban.conf" \
+        "$units/nicban.service" "$units/nicban.socket" "$units/nicban-pins.service"
     # systemd leaves the socket's path where it was.
     rm -rf "$run"
     if booted; then
@@ -141,9 +150,13 @@ do_uninstall() {
     fi
     if [ $purge = yes ]; then
         rm -rf "$etc" "$state"
-        say "uninstalled, with configuration and store"
+        # Nothing is its own any more, so that its number may be another's.
+        if id "$user" >/dev/null 2>&1; then
+            userdel "$user" || say "the user $user is still there: userdel $user"
+        fi
+        say "uninstalled, with configuration, store and user"
     else
-        say "uninstalled; $etc and $state are kept (--purge removes them)"
+        say "uninstalled; $etc, $state and the user $user, whose it is, are kept (--purge removes them)"
     fi
 }
 

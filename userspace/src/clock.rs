@@ -1,6 +1,6 @@
 //! The two clocks that nicban lives by. Only this file reads them.
 
-use std::{fs, io, time::Duration};
+use std::{env, fs, io, time::Duration};
 
 use nix::{
     errno::Errno,
@@ -37,10 +37,17 @@ impl Now {
     }
 }
 
+/// Holds the boot's name where the service may not see `/proc/sys`: `%b` of systemd.unit(5).
+const BOOT_ID: &str = "NICBAN_BOOT_ID";
+
 /// Names this boot (random(4)): `CLOCK_BOOTTIME` counts from it.
 pub fn boot_id() -> io::Result<String> {
-    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
-    Ok(id.trim().to_owned())
+    let id = match env::var(BOOT_ID) {
+        Ok(id) if !id.is_empty() => id,
+        _ => fs::read_to_string("/proc/sys/kernel/random/boot_id")?,
+    };
+    // systemd writes it without the dashes.
+    Ok(id.trim().replace('-', ""))
 }
 
 fn read(clock: ClockId) -> Result<Duration, Errno> {

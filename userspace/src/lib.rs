@@ -21,6 +21,7 @@ pub mod lists;
 pub mod logging;
 pub mod metrics;
 pub mod nacl;
+pub mod owner;
 pub mod rank;
 pub mod render;
 pub mod store;

@@ -181,7 +181,8 @@ impl Machine {
     /// What the service itself has written: priority and message of each line.
     pub(crate) fn journal(&self) -> Result<Vec<(String, String)>> {
         let lines = self.shell(
-            "journalctl --sync; journalctl --no-pager --output=json _SYSTEMD_UNIT=nicban.service",
+            "journalctl --sync; \
+             journalctl --no-pager --all --output=json _SYSTEMD_UNIT=nicban.service",
         )?;
         let line = |line: &str| {
             let entry: Value = serde_json::from_str(line)?;

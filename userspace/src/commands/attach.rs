@@ -12,6 +12,7 @@ use crate::config::InterfaceName;
 use crate::engine::Detached;
 use crate::exit::{Exit, Failure};
 use crate::host;
+use crate::owner::become_owner_of;
 
 /// How long the driver may take: ENA sets up its queues anew, and the link goes
 /// down and up.
@@ -126,6 +127,7 @@ pub(super) fn detach(globals: &Globals, args: DetachArgs) -> Result<(), Failure>
     let config = link::config(globals)?;
     let detached = crate::xdp::detach_pinned(&config.xdp.pin_dir, interface.as_deref())
         .context("cannot detach")?;
+    become_owner_of(&config.daemon.state_dir).context("detached, but nothing can be noted")?;
     Detached::load(&config.daemon.state_dir)
         .and_then(|mut detached| detached.add(interface.as_deref()))
         .with_context(|| {

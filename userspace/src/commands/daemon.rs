@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
+use tracing::warn;
 
 use super::{Globals, output};
 use crate::config::{Config, DEFAULT_FILE};
@@ -31,11 +32,19 @@ pub(super) fn run(globals: &Globals, args: &Args) -> Result<(), Failure> {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
+        .on_thread_start(shed)
         .enable_all()
         .build()
         .context("cannot start the daemon's threads")?;
     runtime.block_on(serve(config))?;
     Ok(())
+}
+
+/// The runtime's own threads never need what this one loads the program with.
+fn shed() {
+    if let Err(error) = daemon::shed::perfmon() {
+        warn!("{error:#}");
+    }
 }
 
 /// The sockets and AWS need little; the packets need the processors.

@@ -5,11 +5,35 @@ pub(super) use with_aws::{discover, release, test};
 #[cfg(not(feature = "aws"))]
 pub(super) use without_aws::{discover, release, test};
 
+use anyhow::Context as _;
+
+use crate::{
+    config::Config,
+    nacl::released::Released,
+    store::{FILE_NAME, SqliteLedger},
+};
+
+fn ledger(config: &Config) -> anyhow::Result<SqliteLedger> {
+    let folder = &config.daemon.state_dir;
+    // Where no daemon has run yet.
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    SqliteLedger::open(&folder.join(FILE_NAME)).context("cannot tell which entries are nicban's")
+}
+
+/// What the next daemon reads: it puts nothing in.
+fn remember_the_release(config: &Config) -> anyhow::Result<()> {
+    Released::in_folder(&config.daemon.state_dir)
+        .set()
+        .context("cannot remember the release")
+}
+
 #[cfg(feature = "aws")]
 mod with_aws {
     use std::{collections::BTreeSet, time::Duration};
 
-    use anyhow::{Context as _, bail};
+    use anyhow::bail;
+
+    use super::{ledger, remember_the_release};
 
     use crate::{
         aws::{Ec2, Imds, site},
@@ -27,10 +51,9 @@ mod with_aws {
             market::MarketState,
             plan::{Finding, Input, plan, release as plan_release},
             quota::LearntQuotas,
-            released::Released,
             selftest::selftest,
         },
-        store::{FILE_NAME, SqliteLedger},
+        store::FILE_NAME,
     };
 
     /// How long EC2 may take to show a change.
@@ -51,15 +74,6 @@ mod with_aws {
             caller,
             acls,
         })
-    }
-
-    fn ledger(config: &Config) -> anyhow::Result<SqliteLedger> {
-        let folder = &config.daemon.state_dir;
-        // Where no daemon has run yet.
-        std::fs::create_dir_all(folder)
-            .with_context(|| format!("cannot make {}", folder.display()))?;
-        SqliteLedger::open(&folder.join(FILE_NAME))
-            .context("cannot tell which entries are nicban's")
     }
 
     pub(in crate::commands) async fn discover(config: &Config) -> anyhow::Result<Discovery> {
@@ -184,9 +198,7 @@ mod with_aws {
     /// A line for each entry that was taken out.
     pub(in crate::commands) async fn release(config: &Config) -> anyhow::Result<Vec<String>> {
         let mut ledger = ledger(config)?;
-        Released::in_folder(&config.daemon.state_dir)
-            .set()
-            .context("cannot remember the release")?;
+        remember_the_release(config)?;
         let records = ledger.entries()?;
         if records.is_empty() {
             return Ok(Vec::new());
@@ -222,9 +234,11 @@ mod with_aws {
 
 #[cfg(not(feature = "aws"))]
 mod without_aws {
+    use super::{ledger, remember_the_release};
     use crate::{
         commands::nacl::{Discovery, TestReport},
         config::Config,
+        nacl::ledger::Ledger as _,
     };
 
     const WITHOUT: &str = "this nicban was built without AWS (cargo feature `aws`)";
@@ -237,7 +251,13 @@ mod without_aws {
         anyhow::bail!(WITHOUT)
     }
 
-    pub(in crate::commands) async fn release(_config: &Config) -> anyhow::Result<Vec<String>> {
-        anyhow::bail!(WITHOUT)
+    /// Where nothing was put in, nothing has to be taken out, and AWS need not be asked.
+    pub(in crate::commands) async fn release(config: &Config) -> anyhow::Result<Vec<String>> {
+        let ledger = ledger(config)?;
+        remember_the_release(config)?;
+        if ledger.entries()?.is_empty() {
+            return Ok(Vec::new());
+        }
+        anyhow::bail!("{WITHOUT}, and an earlier one has left entries in a NACL")
     }
 }

@@ -9,6 +9,7 @@ mod daemon;
 mod direct;
 mod export;
 mod fail2ban_client;
+mod hand_over;
 mod import;
 mod link;
 mod list;
@@ -85,6 +86,9 @@ enum Command {
     Nacl(nacl::Command),
     /// The same as `nicban nacl release`
     Release(nacl::Release),
+    /// Give the folder of the pins to the daemon's user; nicban-pins.service runs it
+    #[command(hide = true)]
+    HandOver(hand_over::Args),
 }
 
 /// Runs a command.
@@ -107,6 +111,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Enforce => mode::set(&globals, nicban_protocol::Mode::Enforce),
         Command::Nacl(command) => nacl::run(&globals, &command),
         Command::Release(args) => nacl::run(&globals, &nacl::Command::Release(args)),
+        Command::HandOver(args) => hand_over::run(&args),
     })
 }
 
@@ -187,6 +192,7 @@ mod tests {
             ],
             &["nacl", "release", "--direct"],
             &["release", "--direct"],
+            &["hand-over", "--user", "nicban", "/sys/fs/bpf/nicban"],
         ] {
             let line = std::iter::once("nicban").chain(right.iter().copied());
             Cli::try_parse_from(line).unwrap();

@@ -5,12 +5,15 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use nicban_protocol::{Outcome, Reply, Request};
 use serde::Serialize;
 
 use super::link::{self, Link, accepted, unexpected};
 use super::{Globals, output};
+use crate::config::Config;
 use crate::exit::{Exit, Failure};
+use crate::owner::become_owner_of;
 use crate::render;
 
 /// How long AWS may take over a dozen calls, with retries.
@@ -147,8 +150,16 @@ fn plan(globals: &Globals, print: Print) -> Result<(), Failure> {
     }
 }
 
-fn discover(globals: &Globals, print: Print) -> Result<(), Failure> {
+/// The configuration, with root given up for the owner of the store: what is done
+/// without the daemon is done as it would do it.
+fn as_the_daemon(globals: &Globals) -> Result<Config, Failure> {
     let config = link::config(globals)?;
+    become_owner_of(&config.daemon.state_dir).context("cannot use the store")?;
+    Ok(config)
+}
+
+fn discover(globals: &Globals, print: Print) -> Result<(), Failure> {
+    let config = as_the_daemon(globals)?;
     let found = super::block_on(super::direct::discover(&config))?;
     if print.json {
         output::json(&found)
@@ -158,7 +169,7 @@ fn discover(globals: &Globals, print: Print) -> Result<(), Failure> {
 }
 
 fn test(globals: &Globals, print: Print) -> Result<(), Failure> {
-    let config = link::config(globals)?;
+    let config = as_the_daemon(globals)?;
     let report = super::block_on(super::direct::test(&config))?;
     if print.json {
         output::json(&report)?;
@@ -194,7 +205,7 @@ fn release(globals: &Globals, args: Release) -> Result<(), Failure> {
             Err(error) => eprintln!("nicban: {error}\nnicban: going on without the daemon"),
         }
     }
-    let config = link::config(globals)?;
+    let config = as_the_daemon(globals)?;
     let removed = super::block_on(super::direct::release(&config))?;
     if removed.is_empty() {
         return output::text("none of nicban's entries is in a NACL\n");

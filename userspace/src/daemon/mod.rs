@@ -3,6 +3,7 @@
 mod lock;
 mod nacl;
 mod pulse;
+pub mod shed;
 mod tasks;
 
 use std::future::Future;
@@ -25,6 +26,9 @@ use tasks::{Duty, Tasks};
 
 /// Runs until `shutdown` resolves. The drops stay in force: program, maps and
 /// links are pinned.
+///
+/// The program is loaded on the thread that polls this first, which gives up
+/// `CAP_PERFMON` then; the runtime's other threads need not have it.
 pub async fn run(
     config: Config,
     listener: UnixListener,
@@ -35,7 +39,7 @@ pub async fn run(
     // Opened before the first reading, so that no change falls between the two.
     let watch = Watch::open()?;
     let host = Host::read().await?;
-    let (engine, engine_thread) = start_engine(&config, host).await?;
+    let (engine, engine_thread) = tokio::task::block_in_place(|| start_engine(&config, host))?;
     let (nacl, desk) = tier::desk(
         first_view(&config.nacl),
         Released::in_folder(&config.daemon.state_dir),
@@ -81,18 +85,16 @@ pub async fn run(
     Ok(())
 }
 
-async fn start_engine(
+fn start_engine(
     config: &Config,
     host: Host,
 ) -> anyhow::Result<(EngineHandle, std::thread::JoinHandle<()>)> {
-    let engine_config = EngineConfig::from(config);
-    tokio::task::spawn_blocking(move || {
-        let now = Now::read().context("cannot read the clock")?;
-        let boot_id = clock::boot_id().context("cannot tell which boot this is")?;
-        let engine = Engine::start(engine_config, host, boot_id, now)?;
-        engine.spawn().context("cannot start the engine's thread")
-    })
-    .await?
+    let now = Now::read().context("cannot read the clock")?;
+    let boot_id = clock::boot_id().context("cannot tell which boot this is")?;
+    let engine = Engine::start(EngineConfig::from(config), host, boot_id, now)?;
+    // Before there is a thread that would inherit it.
+    shed::perfmon()?;
+    engine.spawn().context("cannot start the engine's thread")
 }
 
 fn first_view(config: &Nacl) -> NaclView {

@@ -36,6 +36,16 @@ pub enum XdpError {
     /// The kernel does not take the object: its verifier's words are in the source.
     #[error("cannot load the XDP program")]
     Load(#[source] Box<EbpfError>),
+    /// The kernel refuses for want of capabilities.
+    #[error(
+        "the daemon runs without {capabilities}, which the kernel asks for; nicban.service grants it in CapabilityBoundingSet= and AmbientCapabilities="
+    )]
+    Powerless {
+        /// Those that it lacks.
+        capabilities: String,
+        /// What was refused.
+        source: Box<XdpError>,
+    },
     /// The program's log can't be read.
     #[error("cannot read what the XDP program logs")]
     Log(#[source] Box<aya_log::Error>),

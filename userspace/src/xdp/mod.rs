@@ -7,8 +7,10 @@
 mod allowed;
 mod bulk;
 mod bypass;
+mod capabilities;
 mod counters;
 mod error;
+mod handover;
 mod helper;
 mod index;
 mod keys;
@@ -19,6 +21,7 @@ mod tables;
 
 pub use counters::Counters;
 pub use error::XdpError;
+pub use handover::hand_over;
 pub use links::{Attach, Keep, Links, Replaced, detach_pinned};
 pub use object::{LoadOptions, Loaded, ProgramLog, ProgramLogger, load};
 pub use tables::{Tables, map_name};

@@ -21,7 +21,7 @@ use tracing::warn;
 use crate::target::Ipv6Prefix;
 
 use super::{
-    XdpError,
+    XdpError, capabilities,
     counters::Counters,
     index,
     keys::ipv6_mask,
@@ -93,7 +93,12 @@ pub struct Loaded {
 }
 
 /// Loads the program: against the maps that are pinned, or new ones where none are.
+/// Capabilities that were missing are named.
 pub fn load(options: &LoadOptions) -> Result<Loaded, XdpError> {
+    try_load(options).map_err(capabilities::blame)
+}
+
+fn try_load(options: &LoadOptions) -> Result<Loaded, XdpError> {
     let pin_dir = &options.pin_dir;
     fs::create_dir_all(pin_dir).map_err(|source| XdpError::PinDir {
         path: pin_dir.clone(),
