@@ -15,6 +15,7 @@ pub mod hosts;
 pub mod net;
 pub mod packet;
 pub mod process;
+pub mod reboot;
 pub mod simulate;
 pub mod soak;
 pub mod standin;

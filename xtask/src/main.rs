@@ -13,6 +13,7 @@ mod simulate;
 mod soak;
 mod test;
 mod toolchain;
+mod vm;
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -73,6 +74,10 @@ enum Task {
         /// Repeat what the reliability suite repeats as often as docs/reliability.md says
         #[arg(long)]
         full: bool,
+        /// Run the privileged tests on this kernel of Debian's, such as 6.1, in a virtual
+        /// machine; may be given several times
+        #[arg(long, value_name = "SERIES", conflicts_with = "full")]
+        kernel: Vec<vm::Series>,
     },
     /// Check the formatting, and run clippy on the host's crates and the XDP program
     Lint,
@@ -101,7 +106,12 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Simulate { arguments } => return simulate::run(&arguments),
         Task::Bench { arguments } => match bench::run(&arguments)? {},
         Task::Soak { arguments } => match soak::run(&arguments)? {},
-        Task::Test { filter, full } => return test::run(filter.as_deref(), full),
+        Task::Test {
+            filter,
+            full,
+            kernel,
+        } if kernel.is_empty() => return test::run(filter.as_deref(), full),
+        Task::Test { filter, kernel, .. } => return vm::test(&kernel, filter.as_deref()),
         Task::Lint => lint::run()?,
     }
     Ok(ExitCode::SUCCESS)

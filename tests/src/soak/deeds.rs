@@ -51,7 +51,7 @@ pub(super) fn sources() -> Vec<IpAddr> {
 }
 
 /// Draws one. Bans come a little more often than their ends, so that about half of the sources
-/// are banned at a time; a restart about twice a minute at 20 a second.
+/// are banned at a time; the daemon is replaced every 20 s or so.
 pub(super) fn draw(rng: &mut Rng, sources: &[IpAddr], model: &Model, now: i64) -> Deed {
     let held: Vec<_> = model
         .holds()
@@ -61,13 +61,13 @@ pub(super) fn draw(rng: &mut Rng, sources: &[IpAddr], model: &Model, now: i64) -
         .collect();
     let pick = |rng: &mut Rng| held[rng.usize(..held.len())];
     match rng.u16(..1200) {
-        0 => Deed::Restart,
-        1 => Deed::Kill,
-        2 => Deed::Lift(JAILS[rng.usize(..JAILS.len())]),
-        3..7 => Deed::Fault(fault(rng)),
-        7..10 => Deed::Mend,
-        10..20 => Deed::Flood,
-        20..80 if !held.is_empty() => {
+        0..3 => Deed::Restart,
+        3..6 => Deed::Kill,
+        6 => Deed::Lift(JAILS[rng.usize(..JAILS.len())]),
+        7..11 => Deed::Fault(fault(rng)),
+        11..14 => Deed::Mend,
+        14..24 => Deed::Flood,
+        24..84 if !held.is_empty() => {
             let (address, holder, until) = pick(rng);
             let more = rng.i64(1..30);
             // One for ever has no later end.
@@ -76,7 +76,7 @@ pub(super) fn draw(rng: &mut Rng, sources: &[IpAddr], model: &Model, now: i64) -
                 None => Deed::Unban(address, holder),
             }
         }
-        80..550 if !held.is_empty() => {
+        84..550 if !held.is_empty() => {
             let (address, holder, _) = pick(rng);
             Deed::Unban(address, holder)
         }

@@ -1,11 +1,12 @@
 //! Debian's packages.
 
 use std::{
-    path::Path,
+    fs,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 use super::need;
 use crate::process;
@@ -61,6 +62,27 @@ pub(super) fn install(packages: &[&str]) -> Result<()> {
         bail!("`apt-get install {list}` failed: {status}");
     }
     keep_off(packages)
+}
+
+/// Downloads a package into a folder, and installs nothing.
+pub(super) fn download(package: &str, folder: &Path) -> Result<PathBuf> {
+    process::run(
+        apt_get()
+            // apt's own user has to get at no folder of the caller's.
+            .args(["-o", "APT::Sandbox::User=root", "download", package])
+            .current_dir(folder),
+    )?;
+    let prefix = format!("{package}_");
+    let entries = fs::read_dir(folder)
+        .with_context(|| format!("cannot read {}", folder.display()))?
+        .filter_map(|entry| Some(entry.ok()?.path()));
+    entries
+        .filter(|path| path.extension().is_some_and(|kind| kind == "deb"))
+        .find(|path| {
+            path.file_name()
+                .is_some_and(|name| name.to_string_lossy().starts_with(&prefix))
+        })
+        .with_context(|| format!("apt-get downloaded no {package}"))
 }
 
 fn apt_get() -> Command {

@@ -12,7 +12,10 @@ mod moto;
 mod need;
 mod plan;
 
-use std::process::{Command, ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -49,6 +52,11 @@ pub(crate) fn check(scope: Scope) -> Result<ExitCode> {
     }
     println!("`cargo xtask setup` provides it");
     Ok(ExitCode::FAILURE)
+}
+
+/// Downloads a Debian package into a folder, and returns its file.
+pub(crate) fn download(package: &str, folder: &Path) -> Result<PathBuf> {
+    apt::download(package, folder)
 }
 
 /// Fails unless this process is root's; `why` is a sentence without its end.

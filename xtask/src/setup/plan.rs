@@ -24,6 +24,8 @@ pub(crate) enum Scope {
     Bench,
     /// Run every test.
     Test,
+    /// Run them on other kernels as well.
+    Kernels,
 }
 
 impl Scope {
@@ -32,7 +34,8 @@ impl Scope {
         match other {
             Self::Build => true,
             Self::Demo => self != Self::Build,
-            Self::Bench | Self::Test => self == other,
+            Self::Test => matches!(self, Self::Test | Self::Kernels),
+            Self::Bench | Self::Kernels => self == other,
         }
     }
 }
@@ -99,6 +102,10 @@ const PROGRAMS: &[(&str, &str, Scope)] = &[
     ("systemctl", "systemd", Scope::Test),
     ("faketime", "faketime", Scope::Test),
     ("mkfs.ext4", "e2fsprogs", Scope::Test),
+    ("qemu-system-x86_64", "qemu-system-x86", Scope::Kernels),
+    ("busybox", "busybox-static", Scope::Kernels),
+    ("cpio", "cpio", Scope::Kernels),
+    ("xz", "xz-utils", Scope::Kernels),
     ("xdp-filter", "xdp-tools", Scope::Bench),
     ("ipset", "ipset", Scope::Bench),
     ("iptables", "iptables", Scope::Bench),

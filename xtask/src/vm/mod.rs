@@ -1,0 +1,90 @@
+//! The privileged tests on other kernels: Debian's, in virtual machines.
+//!
+//! A guest runs the programs that were built here, from this machine's own files, which it sees
+//! read-only with a layer of its own above. See docs/decisions/0018-virtual-machines.md.
+
+mod binaries;
+mod guest;
+mod initrd;
+mod kernel;
+mod reboot;
+mod script;
+
+use std::{fs, path::PathBuf, process::ExitCode, thread};
+
+use anyhow::{Context as _, Result};
+
+pub(crate) use kernel::Series;
+
+use crate::{process, setup};
+use guest::{Ended, Guest};
+use kernel::Kernel;
+
+/// Runs the privileged tests, or those whose name holds `filter`, on each kernel, all of them at
+/// once; then bans outlast a power cut there.
+pub(crate) fn test(series: &[Series], filter: Option<&str>) -> Result<ExitCode> {
+    setup::ensure(setup::Scope::Kernels)?;
+    setup::need_root("the guests run from this machine's own files")?;
+    let kernels = series.iter().map(kernel::provide);
+    let kernels: Vec<Kernel> = kernels.collect::<Result<_>>()?;
+    println!("test: building for the guests");
+    let programs = binaries::build()?;
+    let suites = script::suites(&programs, filter)?;
+    let ended: Vec<Result<Vec<String>>> = thread::scope(|scope| {
+        let running: Vec<_> = kernels
+            .iter()
+            .map(|kernel| {
+                let (suites, programs) = (&suites, &programs);
+                scope.spawn(move || {
+                    let mut failures = run_suites(kernel, suites)?;
+                    if filter.is_none() {
+                        failures.extend(reboot::run(kernel, programs)?);
+                    }
+                    Ok(failures)
+                })
+            })
+            .collect();
+        running
+            .into_iter()
+            .map(|guest| guest.join().expect("a guest's thread does not panic"))
+            .collect()
+    });
+    let mut code = ExitCode::SUCCESS;
+    for (kernel, failures) in kernels.iter().zip(ended) {
+        let failures = failures.with_context(|| format!("Linux {}", kernel.release))?;
+        if failures.is_empty() {
+            println!("test: Linux {}: all passed", kernel.release);
+            continue;
+        }
+        for failure in failures {
+            println!("test: Linux {}: FAILED {failure}", kernel.release);
+        }
+        code = ExitCode::FAILURE;
+    }
+    Ok(code)
+}
+
+fn run_suites(kernel: &Kernel, suites: &str) -> Result<Vec<String>> {
+    let guest = Guest::new(kernel, "suites")?;
+    let ended = guest.run(suites, &[])?;
+    Ok(match ended {
+        Ended::With(0) => Vec::new(),
+        Ended::With(status) => {
+            let log = fs::read_to_string(guest.shared().join(script::FAILED)).unwrap_or_default();
+            let failed: Vec<String> = log.lines().map(str::to_owned).collect();
+            if failed.is_empty() {
+                vec![format!("the guest's script ended with {status}")]
+            } else {
+                failed
+            }
+        }
+        Ended::Without(why) => vec![why],
+    })
+}
+
+/// Where a guest's console is kept, and what it shares with this machine.
+fn folder(kernel: &Kernel, purpose: &str) -> PathBuf {
+    process::target()
+        .join("vm")
+        .join(format!("{}-{purpose}", kernel.release))
+}
