@@ -23,7 +23,7 @@ const BANNED: [(&str, &str); 3] = [
 const PACKETS: u64 = 200;
 
 /// How long that may take in an emulated machine.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// What the program is told.
 #[derive(Debug, Clone, clap::Parser)]

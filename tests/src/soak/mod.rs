@@ -42,7 +42,7 @@ const CHECK: Duration = Duration::from_secs(1);
 const SETTLED: u64 = 10;
 
 /// How long the NACL may take to be right once AWS works again and nobody is banned anew.
-const CONVERGES: Duration = Duration::from_secs(120);
+const CONVERGES: Duration = Duration::from_mins(2);
 
 /// Goes on for as long as it is told, and leaves nothing behind.
 ///
@@ -78,7 +78,7 @@ struct Soak<'a> {
 impl<'a> Soak<'a> {
     fn begin(scene: &'a Scene, wire: &'a Wire<'a>, seed: u64) -> Result<Self> {
         let daemon = scene.start()?;
-        scene.wait_for_the_tier(&daemon)?;
+        Scene::wait_for_the_tier(&daemon)?;
         let sources = deeds::sources();
         wire.watch(&sources)?;
         Ok(Self {

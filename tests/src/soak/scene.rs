@@ -94,7 +94,7 @@ impl Scene {
     }
 
     /// Waits until the NACL tier is at work.
-    pub(super) fn wait_for_the_tier(&self, daemon: &Daemon) -> Result<()> {
+    pub(super) fn wait_for_the_tier(daemon: &Daemon) -> Result<()> {
         wait::until("the NACL tier is at work", PATIENCE, || {
             let state = daemon.status()?.nacl.state;
             Ok((state == NaclState::On).then_some(()))
