@@ -7,6 +7,7 @@
 )]
 
 pub mod bench;
+pub mod cases;
 pub mod clock;
 pub mod daemon;
 pub mod datapath;

@@ -19,7 +19,7 @@ const SHORTEST: usize = 14;
 
 fn config() -> Config {
     Config {
-        cases: 2_000,
+        cases: nicban_tests::cases::at_most(2_000),
         failure_persistence: None,
         ..Config::default()
     }

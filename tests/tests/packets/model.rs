@@ -142,7 +142,7 @@ fn the_verdict_is_the_models_after_any_steps() {
         1 => 32_u8..=64,
     ];
     let config = Config {
-        cases: 300,
+        cases: nicban_tests::cases::at_most(300),
         failure_persistence: None,
         ..Config::default()
     };

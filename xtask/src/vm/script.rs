@@ -30,13 +30,16 @@ const SUITES: &[(&str, &[&str])] = &[
 /// Tests that a guest runs at once: it has two processors, and both are slow.
 const AT_ONCE: u32 = 3;
 
+/// Cases that a property is tried with at the most.
+const CASES: u32 = 10;
+
 /// The suites, one after the other; the status tells whether all passed.
 pub(super) fn suites(programs: &Programs, filter: Option<&str>) -> Result<String> {
     if filter.is_some_and(|filter| filter.contains(['\'', '\n'])) {
         bail!("a filter for guests has no quotes and no line breaks");
     }
     let mut script = format!(
-        "cd '{}'\nexport RUST_TEST_THREADS={AT_ONCE} RUST_BACKTRACE=1\nstatus=0\n",
+        "cd '{}'\nexport RUST_TEST_THREADS={AT_ONCE} PROPTEST_CASES={CASES}\nstatus=0\n",
         process::root().join("tests").display()
     );
     for (suite, parts) in SUITES {
