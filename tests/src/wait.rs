@@ -7,6 +7,15 @@ use anyhow::{Result, bail};
 
 const POLL: Duration = Duration::from_millis(50);
 
+/// By how much limits grow where the machine is emulated, a whole number.
+const PATIENCE: &str = "NICBAN_PATIENCE";
+
+/// A limit as it is on this machine.
+pub fn patient(limit: Duration) -> Duration {
+    let factor = std::env::var(PATIENCE).ok();
+    limit * factor.and_then(|number| number.parse().ok()).unwrap_or(1)
+}
+
 /// Looks again and again until `look` finds something.
 ///
 /// # Errors
@@ -16,6 +25,7 @@ pub fn until<T>(
     limit: Duration,
     mut look: impl FnMut() -> Result<Option<T>>,
 ) -> Result<T> {
+    let limit = patient(limit);
     let deadline = Instant::now() + limit;
     loop {
         if let Some(found) = look()? {

@@ -192,7 +192,7 @@ impl Daemon {
     /// # Errors
     /// It goes on.
     pub fn end(&mut self) -> Result<ExitStatus> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + wait::patient(PATIENCE);
         loop {
             if let Some(status) = self.child.try_wait().context("wait for the daemon")? {
                 return Ok(status);

@@ -21,7 +21,7 @@ use guest::{Ended, Guest};
 use kernel::Kernel;
 
 /// Runs the privileged tests, or those whose name holds `filter`, on each kernel, all of them at
-/// once; then bans outlast a power cut there.
+/// once; then the reboot test.
 pub(crate) fn test(series: &[Series], filter: Option<&str>) -> Result<ExitCode> {
     setup::ensure(setup::Scope::Kernels)?;
     setup::need_root("the guests run from this machine's own files")?;
@@ -37,7 +37,7 @@ pub(crate) fn test(series: &[Series], filter: Option<&str>) -> Result<ExitCode> 
                 let (suites, programs) = (&suites, &programs);
                 scope.spawn(move || {
                     let mut failures = run_suites(kernel, suites)?;
-                    if filter.is_none() {
+                    if filter.is_none_or(|filter| reboot::NAME.contains(filter)) {
                         failures.extend(reboot::run(kernel, programs)?);
                     }
                     Ok(failures)

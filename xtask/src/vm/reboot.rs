@@ -11,6 +11,9 @@ use super::{
 };
 use crate::process;
 
+/// What a filter has to name of.
+pub(super) const NAME: &str = "reboot";
+
 /// The disk that outlasts the guest, in bytes.
 const DISK: u64 = 256 << 20;
 

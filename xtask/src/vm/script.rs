@@ -33,13 +33,17 @@ const AT_ONCE: u32 = 3;
 /// Cases that a property is tried with at the most.
 const CASES: u32 = 10;
 
+/// How many times as long as on the machine itself a test waits before it gives up.
+const PATIENCE: u32 = 5;
+
 /// The suites, one after the other; the status tells whether all passed.
 pub(super) fn suites(programs: &Programs, filter: Option<&str>) -> Result<String> {
     if filter.is_some_and(|filter| filter.contains(['\'', '\n'])) {
         bail!("a filter for guests has no quotes and no line breaks");
     }
     let mut script = format!(
-        "cd '{}'\nexport RUST_TEST_THREADS={AT_ONCE} PROPTEST_CASES={CASES}\nstatus=0\n",
+        "cd '{}'\nstatus=0\n\
+         export RUST_TEST_THREADS={AT_ONCE} PROPTEST_CASES={CASES} NICBAN_PATIENCE={PATIENCE}\n",
         process::root().join("tests").display()
     );
     for (suite, parts) in SUITES {
