@@ -11,6 +11,8 @@ use anyhow::{Context as _, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::wait::patient;
+
 /// Lines of output that a process keeps for whoever asks what went wrong.
 const KEPT_LINES: usize = 400;
 
@@ -125,7 +127,7 @@ impl Process {
     /// # Errors
     /// It goes on for longer than `limit`.
     pub fn wait(&mut self, limit: Duration) -> Result<ExitStatus> {
-        match self.ended_within(limit)? {
+        match self.ended_within(patient(limit))? {
             Some(status) => Ok(status),
             None => bail!("{} still runs after {limit:?}", self.name),
         }
@@ -140,7 +142,7 @@ impl Process {
             return Ok(status);
         }
         self.signal(Signal::SIGTERM)?;
-        if let Some(status) = self.ended_within(GRACE)? {
+        if let Some(status) = self.ended_within(patient(GRACE))? {
             return Ok(status);
         }
         self.child

@@ -15,7 +15,7 @@ mod test;
 mod toolchain;
 mod vm;
 
-use std::{ffi::OsString, process::ExitCode};
+use std::{ffi::OsString, process::ExitCode, time::Duration};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -78,6 +78,15 @@ enum Task {
         /// machine; may be given several times
         #[arg(long, value_name = "SERIES", conflicts_with = "full")]
         kernel: Vec<vm::Series>,
+        /// End a virtual machine that goes on for longer, which is a failure
+        #[arg(
+            long,
+            value_name = "MINUTES",
+            requires = "kernel",
+            default_value_t = 20,
+            value_parser = clap::value_parser!(u64).range(1..=1440)
+        )]
+        limit: u64,
     },
     /// Check the formatting, and run clippy on the host's crates and the XDP program
     Lint,
@@ -110,8 +119,17 @@ fn run(task: Task) -> Result<ExitCode> {
             filter,
             full,
             kernel,
+            ..
         } if kernel.is_empty() => return test::run(filter.as_deref(), full),
-        Task::Test { filter, kernel, .. } => return vm::test(&kernel, filter.as_deref()),
+        Task::Test {
+            filter,
+            kernel,
+            limit,
+            ..
+        } => {
+            let limit = Duration::from_mins(limit);
+            return vm::test(&kernel, filter.as_deref(), limit);
+        }
         Task::Lint => lint::run()?,
     }
     Ok(ExitCode::SUCCESS)

@@ -74,7 +74,7 @@ pub(crate) fn run(filter: Option<&str>, full: bool) -> Result<ExitCode> {
 
 /// The sum over cargo's test programs.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Tally {
+pub(crate) struct Tally {
     programs: u32,
     passed: u32,
     failed: u32,
@@ -83,8 +83,18 @@ struct Tally {
 }
 
 impl Tally {
+    /// How many tests passed.
+    pub(crate) fn passed(&self) -> u32 {
+        self.passed
+    }
+
+    /// The tests that failed, by name.
+    pub(crate) fn failures(&self) -> &[String] {
+        &self.failures
+    }
+
     /// Takes in one line of libtest's output.
-    fn read(&mut self, line: &str) {
+    pub(crate) fn read(&mut self, line: &str) {
         if let Some(counts) = line.strip_prefix("test result: ") {
             self.programs += 1;
             for part in counts.split(['.', ';']) {

@@ -13,9 +13,6 @@ use anyhow::{Context as _, Result};
 
 use super::{initrd, kernel::Kernel, script};
 
-/// How long a guest may run. Software emulation takes five to ten times as long as the machine.
-const LIMIT: Duration = Duration::from_mins(20);
-
 /// Between two looks whether it has ended.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -32,13 +29,18 @@ pub(super) enum Ended {
 pub(super) struct Guest<'a> {
     kernel: &'a Kernel,
     folder: PathBuf,
+    limit: Duration,
 }
 
 impl<'a> Guest<'a> {
-    /// One for a purpose, which names its folder.
-    pub(super) fn new(kernel: &'a Kernel, purpose: &str) -> Result<Self> {
+    /// One for a purpose, which names its folder. Each run of it is ended after `limit`.
+    pub(super) fn new(kernel: &'a Kernel, purpose: &str, limit: Duration) -> Result<Self> {
         let folder = super::folder(kernel, purpose);
-        let guest = Self { kernel, folder };
+        let guest = Self {
+            kernel,
+            folder,
+            limit,
+        };
         let shared = guest.shared();
         if shared.exists() {
             fs::remove_dir_all(&shared)
@@ -74,14 +76,22 @@ impl<'a> Guest<'a> {
             .context("cannot run qemu-system-x86_64")?;
         let console = child.stdout.take().context("the console is piped")?;
         let errors = child.stderr.take().context("errors are piped")?;
-        let ended = thread::scope(|scope| {
+        let run = thread::scope(|scope| {
             scope.spawn(|| self.keep(console, "console"));
             scope.spawn(|| self.keep(errors, "qemu"));
-            wait(&mut child, LIMIT)
+            wait(&mut child, self.limit)
         })?;
+        println!(
+            "test: Linux {}: this guest ran for {} s",
+            self.kernel.release,
+            run.took.as_secs()
+        );
         let written = fs::read_to_string(&status).ok();
         Ok(
-            match (written.and_then(|text| text.trim().parse().ok()), ended) {
+            match (
+                written.and_then(|text| text.trim().parse().ok()),
+                run.by_itself,
+            ) {
                 (Some(status), _) => Ended::With(status),
                 (None, true) => Ended::Without(format!(
                     "the guest ended without a status; its console is {}",
@@ -89,7 +99,7 @@ impl<'a> Guest<'a> {
                 )),
                 (None, false) => Ended::Without(format!(
                     "the guest went on for {} min and was ended; its console is {}",
-                    LIMIT.as_secs() / 60,
+                    self.limit.as_secs() / 60,
                     self.folder.join("console").display()
                 )),
             },
@@ -97,8 +107,10 @@ impl<'a> Guest<'a> {
     }
 
     fn qemu(&self, initrd: &Path, drives: &[&Path]) -> Command {
-        let mut qemu = Command::new("qemu-system-x86_64");
-        qemu.args(["-machine", "q35", "-cpu", "max", "-smp", "2", "-m", "3G"])
+        // A task that is killed takes its guests with it.
+        let mut qemu = Command::new("setpriv");
+        qemu.args(["--pdeathsig", "KILL", "qemu-system-x86_64"])
+            .args(["-machine", "q35", "-cpu", "max", "-smp", "2", "-m", "3G"])
             .args(accelerator())
             .args(["-nographic", "-no-reboot", "-nic", "none", "-kernel"])
             .arg(self.kernel.image())
@@ -156,21 +168,29 @@ fn accelerator() -> &'static [&'static str] {
     }
 }
 
-/// Waits for its end, for so long at the most, then ends it; whether it ended by itself.
+/// How long a process ran, and whether it ended by itself.
+struct Run {
+    took: Duration,
+    by_itself: bool,
+}
+
+/// Waits for its end, for so long at the most, then ends it.
 #[expect(
     clippy::disallowed_methods,
     reason = "a guest is an edge: it hangs by the real clock"
 )]
-fn wait(child: &mut Child, limit: Duration) -> Result<bool> {
-    let deadline = Instant::now() + limit;
+fn wait(child: &mut Child, limit: Duration) -> Result<Run> {
+    let start = Instant::now();
     loop {
-        if child.try_wait().context("cannot wait for qemu")?.is_some() {
-            return Ok(true);
+        let by_itself = child.try_wait().context("cannot wait for qemu")?.is_some();
+        let took = start.elapsed();
+        if by_itself {
+            return Ok(Run { took, by_itself });
         }
-        if Instant::now() >= deadline {
+        if took >= limit {
             child.kill().context("cannot end qemu")?;
             child.wait().context("cannot wait for qemu")?;
-            return Ok(false);
+            return Ok(Run { took, by_itself });
         }
         thread::sleep(LOOK);
     }
@@ -183,8 +203,12 @@ mod tests {
     #[test]
     fn one_that_hangs_is_ended() {
         let mut hangs = Command::new("sleep").arg("600").spawn().unwrap();
-        assert!(!wait(&mut hangs, Duration::from_millis(10)).unwrap());
+        assert!(
+            !wait(&mut hangs, Duration::from_millis(10))
+                .unwrap()
+                .by_itself
+        );
         let mut ends = Command::new("true").spawn().unwrap();
-        assert!(wait(&mut ends, Duration::from_mins(1)).unwrap());
+        assert!(wait(&mut ends, Duration::from_mins(1)).unwrap().by_itself);
     }
 }

@@ -7,10 +7,11 @@ mod binaries;
 mod guest;
 mod initrd;
 mod kernel;
+mod outcome;
 mod reboot;
 mod script;
 
-use std::{fs, path::PathBuf, process::ExitCode, thread};
+use std::{path::PathBuf, process::ExitCode, thread, time::Duration};
 
 use anyhow::{Context as _, Result};
 
@@ -19,10 +20,11 @@ pub(crate) use kernel::Series;
 use crate::{process, setup};
 use guest::{Ended, Guest};
 use kernel::Kernel;
+use outcome::Outcome;
 
 /// Runs the privileged tests, or those whose name holds `filter`, on each kernel, all of them at
-/// once; then the reboot test.
-pub(crate) fn test(series: &[Series], filter: Option<&str>) -> Result<ExitCode> {
+/// once; then the reboot test. A guest that goes on for longer than `limit` is ended.
+pub(crate) fn test(series: &[Series], filter: Option<&str>, limit: Duration) -> Result<ExitCode> {
     setup::ensure(setup::Scope::Kernels)?;
     setup::need_root("the guests run from this machine's own files")?;
     let kernels = series.iter().map(kernel::provide);
@@ -36,9 +38,13 @@ pub(crate) fn test(series: &[Series], filter: Option<&str>) -> Result<ExitCode> 
             .map(|kernel| {
                 let (suites, programs) = (&suites, &programs);
                 scope.spawn(move || {
-                    let mut failures = run_suites(kernel, suites)?;
-                    if filter.is_none_or(|filter| reboot::NAME.contains(filter)) {
-                        failures.extend(reboot::run(kernel, programs)?);
+                    // The reboot is no suite's test: its name asks for it alone.
+                    let mut failures = match filter {
+                        Some(reboot::NAME) => Vec::new(),
+                        _ => run_suites(kernel, suites, filter, limit)?,
+                    };
+                    if filter.is_none_or(|filter| filter == reboot::NAME) {
+                        failures.extend(reboot::run(kernel, programs, limit)?);
                     }
                     Ok(failures)
                 })
@@ -64,22 +70,27 @@ pub(crate) fn test(series: &[Series], filter: Option<&str>) -> Result<ExitCode> 
     Ok(code)
 }
 
-fn run_suites(kernel: &Kernel, suites: &str) -> Result<Vec<String>> {
-    let guest = Guest::new(kernel, "suites")?;
+fn run_suites(
+    kernel: &Kernel,
+    suites: &str,
+    filter: Option<&str>,
+    limit: Duration,
+) -> Result<Vec<String>> {
+    let guest = Guest::new(kernel, "suites", limit)?;
     let ended = guest.run(suites, &[])?;
-    Ok(match ended {
-        Ended::With(0) => Vec::new(),
-        Ended::With(status) => {
-            let log = fs::read_to_string(guest.shared().join(script::FAILED)).unwrap_or_default();
-            let failed: Vec<String> = log.lines().map(str::to_owned).collect();
-            if failed.is_empty() {
-                vec![format!("the guest's script ended with {status}")]
-            } else {
-                failed
-            }
+    let outcome = Outcome::read(&guest.shared(), filter)?;
+    println!("test: Linux {}: {outcome}", kernel.release);
+    let mut failures = outcome.failures();
+    match ended {
+        Ended::With(0) => {}
+        // Tests that failed say more.
+        Ended::With(status) if failures.is_empty() => {
+            failures.push(format!("the guest's script ended with {status}"));
         }
-        Ended::Without(why) => vec![why],
-    })
+        Ended::With(_) => {}
+        Ended::Without(why) => failures.insert(0, why),
+    }
+    Ok(failures)
 }
 
 /// Where a guest's console is kept, and what it shares with this machine.

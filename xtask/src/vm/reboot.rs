@@ -1,6 +1,6 @@
 //! Bans outlast a power cut: they are in force before the interface passes a packet.
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, path::Path, process::Command, time::Duration};
 
 use anyhow::{Context as _, Result};
 
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::process;
 
-/// What a filter has to name of.
+/// The filter that asks for it alone.
 pub(super) const NAME: &str = "reboot";
 
 /// The disk that outlasts the guest, in bytes.
@@ -21,8 +21,8 @@ const DISK: u64 = 256 << 20;
 const CUT: &str = "echo b >/proc/sysrq-trigger\nsleep 60\n";
 
 /// Bans in one guest, cuts its power, and looks in the next; what failed.
-pub(super) fn run(kernel: &Kernel, programs: &Programs) -> Result<Vec<String>> {
-    let guest = Guest::new(kernel, "reboot")?;
+pub(super) fn run(kernel: &Kernel, programs: &Programs, limit: Duration) -> Result<Vec<String>> {
+    let guest = Guest::new(kernel, "reboot", limit)?;
     let disk = super::folder(kernel, "reboot").join("disk");
     fs::File::create(&disk)
         .and_then(|file| file.set_len(DISK))

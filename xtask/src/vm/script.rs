@@ -10,22 +10,39 @@ use crate::process;
 /// The file in the shared folder that holds the exit status of a guest's script.
 pub(super) const STATUS: &str = "status";
 
-/// The file in the shared folder that holds the suites that failed.
-pub(super) const FAILED: &str = "failed";
-
 /// Where a guest has the shared folder.
 pub(super) const SHARED: &str = "/mnt";
 
-/// Suites, and the parts of them that run where no filter says which: all of a suite takes too
-/// long where every instruction is emulated.
-const SUITES: &[(&str, &[&str])] = &[
-    ("packets", &[]),
-    ("daemon", &["attach::", "restart::"]),
-    (
-        "fail2ban",
-        &["intrusion::", "jails::", "pair::", "restart::"],
-    ),
+/// A suite, and the parts of it that run where no filter says which; none stand for all.
+#[derive(Debug)]
+pub(super) struct Suite {
+    /// The test target of the crate `tests`.
+    pub(super) name: &'static str,
+    /// What the names of its tests begin with.
+    pub(super) parts: &'static [&'static str],
+}
+
+/// What runs: all of a suite takes too long where every instruction is emulated.
+pub(super) const SUITES: &[Suite] = &[
+    Suite {
+        name: "packets",
+        parts: &[],
+    },
+    Suite {
+        name: "daemon",
+        parts: &["attach::", "restart::"],
+    },
+    Suite {
+        name: "fail2ban",
+        parts: &["pair::", "restart::"],
+    },
 ];
+
+/// The file in the shared folder that holds what a suite said. The console has it too, but the
+/// kernel's own lines get between there.
+pub(super) fn said(suite: &Suite) -> String {
+    format!("{}.log", suite.name)
+}
 
 /// Tests that a guest runs at once: it has two processors, and both are slow.
 const AT_ONCE: u32 = 3;
@@ -42,21 +59,22 @@ pub(super) fn suites(programs: &Programs, filter: Option<&str>) -> Result<String
         bail!("a filter for guests has no quotes and no line breaks");
     }
     let mut script = format!(
-        "cd '{}'\nstatus=0\n\
+        "cd '{}'\nset -o pipefail\nstatus=0\n\
          export RUST_TEST_THREADS={AT_ONCE} PROPTEST_CASES={CASES} NICBAN_PATIENCE={PATIENCE}\n",
         process::root().join("tests").display()
     );
-    for (suite, parts) in SUITES {
-        let program = programs.suite(suite)?;
-        let filters = filter.map_or(*parts, |_| &[]).iter().copied();
+    for suite in SUITES {
+        let program = programs.suite(suite.name)?;
+        let filters = filter.map_or(suite.parts, |_| &[]).iter().copied();
         let filters: String = filters
             .chain(filter)
             .fold(String::new(), |line, part| line + " '" + part + "'");
         // Writing to a string can't fail.
         writeln!(
             script,
-            "'{}' --color never{filters} || {{ status=1; echo {suite} >>{SHARED}/{FAILED}; }}",
-            program.display()
+            "'{}' --color never{filters} | tee {SHARED}/{} || status=1",
+            program.display(),
+            said(suite),
         )
         .ok();
     }
