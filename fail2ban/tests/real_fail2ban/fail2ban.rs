@@ -252,7 +252,7 @@ impl Fail2ban {
     }
 }
 
-/// What the distribution's configuration together with our two files comes down to.
+/// What the distribution's configuration together with our files comes down to.
 pub(crate) fn dump_with_shipped_files() -> String {
     let stock = Path::new("/etc/fail2ban");
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -273,8 +273,10 @@ pub(crate) fn dump_with_shipped_files() -> String {
     std::os::unix::fs::symlink(stock.join("filter.d"), etc.join("filter.d")).unwrap();
     for sub in ["action.d", "jail.d"] {
         fs::create_dir(etc.join(sub)).unwrap();
-        let file = format!("{sub}/nicban.conf");
-        fs::copy(shipped.join(&file), etc.join(&file)).unwrap();
+        for file in fs::read_dir(shipped.join(sub)).unwrap() {
+            let file = file.unwrap();
+            fs::copy(file.path(), etc.join(sub).join(file.file_name())).unwrap();
+        }
     }
     let output = Command::new(CLIENT)
         .arg("-c")

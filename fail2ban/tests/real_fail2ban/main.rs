@@ -346,19 +346,30 @@ fn the_shipped_jail_takes_effect_on_a_stock_configuration() {
             .find(|l| l.contains("'sshd'") && l.contains(what))
     };
     assert!(sshd("'add'").unwrap().contains("'systemd'"), "{dump}");
-    assert!(sshd("'addaction'").unwrap().contains("'nicban'"), "{dump}");
-    let action = sshd("'actionban'").unwrap();
-    for verb in ["start", "stop", "flush", "check", "ban", "prolong", "unban"] {
-        let sync = match verb {
-            "start" => "--sync \"\" --client \"fail2ban-client\" ",
-            _ => "",
-        };
+    let commands = |name: &str| sshd(&format!("'action', '{name}'")).unwrap();
+    let (bans, lifts) = (commands("nicban"), commands("nicban-unban"));
+    let has = |action: &str, verb: &str, options: &str| {
         let command = format!(
-            "exec nicban-action --socket \"/run/nicban/nicban.sock\" {sync}{verb} -- \"sshd\" \"<"
+            "exec nicban-action --socket \"/run/nicban/nicban.sock\" {options}{verb} -- \"sshd\" \"<"
         );
+        action.contains(&format!("['action{verb}', '{command}"))
+    };
+    let sync = "--sync \"nicban\" --client \"fail2ban-client\" ";
+    assert!(has(bans, "start", sync), "{bans}");
+    for verb in ["stop", "flush", "check", "ban", "prolong"] {
+        assert!(has(bans, verb, ""), "{verb}: {bans}");
+    }
+    for verb in ["flush", "unban"] {
+        assert!(has(lifts, verb, ""), "{verb}: {lifts}");
+    }
+    // Restored bans are not told, and each ban is lifted by one command.
+    for empty in ["['norestored', True]", "['actionunban', '']"] {
+        assert!(bans.contains(empty), "{empty}: {bans}");
+    }
+    for verb in ["start", "stop", "check", "ban", "prolong"] {
         assert!(
-            action.contains(&format!("['action{verb}', '{command}")),
-            "{verb}: {action}"
+            lifts.contains(&format!("['action{verb}', '']")),
+            "{verb}: {lifts}"
         );
     }
     assert!(
