@@ -393,7 +393,7 @@ fn remove_inherited(command: &mut Command) {
 }
 
 /// A ban as a jail tells it.
-pub(super) fn ban(holder: &str, address: &str, time: i64, bantime: i64) -> Ban {
+pub fn ban(holder: &str, address: &str, time: i64, bantime: i64) -> Ban {
     Ban {
         holder: holder.to_owned(),
         address: address.to_owned(),

@@ -201,7 +201,8 @@ impl Drop for Traffic {
     }
 }
 
-fn frame(sender: &Sender, source: IpAddr) -> Frame {
+/// A packet of a source to the host's address of its family.
+pub fn frame(sender: &Sender, source: IpAddr) -> Frame {
     let host: IpAddr = if source.is_ipv4() { HOST } else { HOST_V6 }
         .parse()
         .unwrap_or(source);

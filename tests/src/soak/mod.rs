@@ -24,7 +24,7 @@ pub use options::Options;
 pub use outcome::Outcome;
 
 use crate::clock::now;
-use crate::daemon::{Daemon, Wire};
+use crate::daemon::{self, Daemon, Wire};
 use crate::wait;
 use deeds::Deed;
 use model::Model;
@@ -94,14 +94,7 @@ impl<'a> Soak<'a> {
             first: None,
             outcome: Outcome {
                 seed,
-                seconds: 0,
-                checks: 0,
-                deeds: std::collections::BTreeMap::default(),
-                flood_packets: 0,
-                leaked_packets: 0,
-                nacl_changes: 0,
-                memory_kib: [0; 2],
-                file_descriptors: [0; 2],
+                ..Outcome::default()
             },
         })
     }
@@ -197,14 +190,8 @@ impl<'a> Soak<'a> {
     fn prolong(&mut self, address: IpAddr, jail: &'static str, seconds: i64) -> Result<()> {
         let time = now();
         self.daemon()?.does(&Request::Prolong(Ban {
-            holder: jail.to_owned(),
-            address: address.to_string(),
-            time,
-            bantime: seconds,
             bancount: 2,
-            failures: 5,
-            restored: false,
-            reason: None,
+            ..daemon::ban(jail, &address.to_string(), time, seconds)
         }))?;
         self.model.hold(address, jail, Some(time + seconds));
         Ok(())

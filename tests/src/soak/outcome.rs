@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::resources::Resources;
 
 /// Counts of a soak in which everything held; shown as a line of JSON.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Outcome {
     /// What was drawn follows from it.
     pub seed: u64,

@@ -1,22 +1,13 @@
 //! Maps that are full.
 
 use anyhow::Result;
-use nicban_protocol::{Ban, RefusalKind, Request};
-use nicban_tests::daemon::{DaemonConfig, Site};
+use nicban_protocol::{RefusalKind, Request};
+use nicban_tests::daemon::{self, DaemonConfig, Site};
 
 use crate::now;
 
 fn ban(address: &str) -> Request {
-    Request::Ban(Ban {
-        holder: "sshd".to_owned(),
-        address: address.to_owned(),
-        time: now(),
-        bantime: 600,
-        bancount: 1,
-        failures: 5,
-        restored: false,
-        reason: None,
-    })
+    Request::Ban(daemon::ban("sshd", address, now(), 600))
 }
 
 #[test]

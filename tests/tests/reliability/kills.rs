@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use nicban_protocol::{Client, Request};
 use nicban_tests::clock::now;
-use nicban_tests::daemon::DaemonConfig;
+use nicban_tests::daemon::{DaemonConfig, ban};
 
 use crate::scene::{Scene, random, times, were_dropped};
 
@@ -109,16 +109,7 @@ fn churn(scene: &Scene, over: &AtomicBool) -> u64 {
         let [.., high, low] = (number / 2).to_be_bytes();
         let address = format!("10.9.{high}.{low}");
         let request = if number.is_multiple_of(2) {
-            Request::Ban(nicban_protocol::Ban {
-                holder: "churn".to_owned(),
-                address,
-                time: now(),
-                bantime: 600,
-                bancount: 1,
-                failures: 5,
-                restored: false,
-                reason: None,
-            })
+            Request::Ban(ban("churn", &address, now(), 600))
         } else {
             Request::Unban {
                 address,

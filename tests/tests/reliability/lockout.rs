@@ -6,9 +6,11 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, ensure};
 use nicban_protocol::Request;
 use nicban_tests::clock::now;
-use nicban_tests::daemon::{Daemon, GATEWAY, GATEWAY_V6, Program, Ran, Site, program};
+use nicban_tests::daemon::{Daemon, GATEWAY, GATEWAY_V6, Ran, Site};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+
+use crate::scene::start_behind;
 
 const RESOLVER: &str = "198.51.100.53";
 const RESOLVER_V6: &str = "2001:db8:d15::53";
@@ -23,18 +25,7 @@ fn with_name_servers(site: &Site) -> Result<Daemon> {
         &file,
         format!("nameserver {RESOLVER}\nnameserver {RESOLVER_V6}\n"),
     )?;
-    let mut command = site.host().command("unshare");
-    command
-        .args(["--mount", "sh", "-c"])
-        .arg("mount --bind \"$1\" /etc/resolv.conf && shift && exec \"$@\"")
-        .arg("sh")
-        .arg(&file)
-        .arg(program(Program::Nicban)?)
-        .args(["daemon", "--config"])
-        .arg(site.write(&site.config())?)
-        .stdin(Stdio::null());
-    let log = site.folder().join("daemon.log");
-    Daemon::spawn(&mut command, &site.socket(), &log)?.ready()
+    start_behind(site, "mount --bind \"$1\" /etc/resolv.conf", &[&file])
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
@@ -10,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use nicban_tests::clock::now;
-use nicban_tests::daemon::{Daemon, HONEST, HONEST_V6, HOST, HOST_V6, MAC_TEXT, Site};
-use nicban_tests::net::{Arrived, Frame, Sender, Tally};
+use nicban_tests::daemon::{Daemon, HONEST, HONEST_V6, Program, Site, frame, program};
+use nicban_tests::net::{Arrived, Sender, Tally};
 use nicban_tests::wait;
 
 /// What is banned in each scene, with a source in it: an exact address and a network of
@@ -298,7 +299,7 @@ fn send_until(stop: &AtomicBool, site: &Site, interface: &str, rounds: &AtomicU6
         };
         let frames = sources
             .iter()
-            .map(|source| Ok((*source, frame(sender.mac(), source)?)))
+            .map(|source| Ok((*source, frame(&sender, source.parse()?))))
             .collect::<Result<Vec<_>>>()?;
         'rounds: while !stop.load(Ordering::Relaxed) {
             for (source, frame) in &frames {
@@ -315,22 +316,21 @@ fn send_until(stop: &AtomicBool, site: &Site, interface: &str, rounds: &AtomicU6
     Ok(sent)
 }
 
-fn frame(from: [u8; 6], source: &str) -> Result<Frame> {
-    let source: IpAddr = source.parse()?;
-    let host: IpAddr = if source.is_ipv4() { HOST } else { HOST_V6 }.parse()?;
-    Ok(Frame::udp(
-        (&from, &mac()?),
-        SocketAddr::new(source, 4_000),
-        SocketAddr::new(host, PORT),
-        b"let me in",
-    ))
-}
-
-/// The host's, as bytes.
-fn mac() -> Result<[u8; 6]> {
-    let bytes = MAC_TEXT.split(':').map(|byte| u8::from_str_radix(byte, 16));
-    let bytes: Vec<u8> = bytes.collect::<Result<_, _>>()?;
-    bytes.try_into().ok().context("a MAC address has 6 bytes")
+/// Starts a daemon to which some files are others than to the machine, and waits until it
+/// answers. `mount` says which, with the paths as `$1` and on.
+pub(crate) fn start_behind(site: &Site, mount: &str, paths: &[&Path]) -> Result<Daemon> {
+    let mut command = site.host().command("unshare");
+    command
+        .args(["--mount", "sh", "-c"])
+        .arg(format!("{mount} && shift {} && exec \"$@\"", paths.len()))
+        .arg("sh")
+        .args(paths)
+        .arg(program(Program::Nicban)?)
+        .args(["daemon", "--config"])
+        .arg(site.write(&site.config())?)
+        .stdin(Stdio::null());
+    let log = site.folder().join("daemon.log");
+    Daemon::spawn(&mut command, &site.socket(), &log)?.ready()
 }
 
 /// Expects that what banned sources sent was dropped by the program, every packet: they

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use nicban_protocol::Outcome;
@@ -10,7 +10,7 @@ use nicban_tests::clock::now;
 use nicban_tests::daemon::{Daemon, Program, Ran, Site, program};
 use nicban_tests::process;
 
-use crate::scene::{Scene, were_dropped};
+use crate::scene::{Scene, start_behind, were_dropped};
 
 const LATER: &str = "198.51.100.77";
 const FRIEND: &str = "198.51.100.99";
@@ -163,18 +163,11 @@ fn on_a_disk_of_its_own(site: &Site) -> Result<Daemon> {
     let image = site.folder().join("image");
     File::create(&image)?.set_len(16 << 20)?;
     process::run(Command::new("mkfs.ext4").arg("-q").arg(&image))?;
-    let mut command = site.host().command("unshare");
-    command
-        .args(["--mount", "sh", "-c"])
-        .arg("mount -o loop,errors=remount-ro \"$1\" \"$2\" && shift 2 && exec \"$@\"")
-        .arg("sh")
-        .args([&image, &state])
-        .arg(program(Program::Nicban)?)
-        .args(["daemon", "--config"])
-        .arg(site.write(&site.config())?)
-        .stdin(Stdio::null());
-    let log = site.folder().join("daemon.log");
-    Daemon::spawn(&mut command, &site.socket(), &log)?.ready()
+    start_behind(
+        site,
+        "mount -o loop,errors=remount-ro \"$1\" \"$2\"",
+        &[&image, &state],
+    )
 }
 
 /// Makes the kernel find a fault in the file system of a daemon's state folder: it becomes

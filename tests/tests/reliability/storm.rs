@@ -10,9 +10,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use nicban_protocol::{Ban, Client, Reply, Request};
+use nicban_protocol::{Client, Reply, Request};
 use nicban_tests::clock::now;
-use nicban_tests::daemon::{Daemon, Site};
+use nicban_tests::daemon::{self, Daemon, Site};
 use nix::sys::signal::Signal;
 
 use crate::scene::{Scene, random, times, were_dropped};
@@ -162,16 +162,14 @@ fn stored(path: &Path) -> Result<BTreeSet<Ipv4Addr>> {
 
 fn ban(client: usize, number: u16) -> Result<Request> {
     let [high, low] = number.to_be_bytes();
-    Ok(Request::Ban(Ban {
-        holder: format!("jail{client}"),
-        address: Ipv4Addr::from([10, u8::try_from(client)?, high, low]).to_string(),
-        time: now(),
-        bantime: 600,
-        bancount: 1,
-        failures: 5,
-        restored: false,
-        reason: None,
-    }))
+    let address = Ipv4Addr::from([10, u8::try_from(client)?, high, low]);
+    let holder = format!("jail{client}");
+    Ok(Request::Ban(daemon::ban(
+        &holder,
+        &address.to_string(),
+        now(),
+        600,
+    )))
 }
 
 /// Transactions in the store's journal: a frame of its header that names the database's

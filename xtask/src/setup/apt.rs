@@ -72,17 +72,30 @@ pub(super) fn download(package: &str, folder: &Path) -> Result<PathBuf> {
             .args(["-o", "APT::Sandbox::User=root", "download", package])
             .current_dir(folder),
     )?;
-    let prefix = format!("{package}_");
-    let entries = fs::read_dir(folder)
-        .with_context(|| format!("cannot read {}", folder.display()))?
-        .filter_map(|entry| Some(entry.ok()?.path()));
-    entries
-        .filter(|path| path.extension().is_some_and(|kind| kind == "deb"))
-        .find(|path| {
-            path.file_name()
-                .is_some_and(|name| name.to_string_lossy().starts_with(&prefix))
-        })
+    downloaded(folder, &format!("{package}_"))?
         .with_context(|| format!("apt-get downloaded no {package}"))
+}
+
+/// The package in a folder whose file's name begins so.
+pub(super) fn downloaded(folder: &Path, prefix: &str) -> Result<Option<PathBuf>> {
+    let mut packages = fs::read_dir(folder)
+        .with_context(|| format!("cannot read {}", folder.display()))?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|kind| kind == "deb"));
+    Ok(packages.find(|path| {
+        path.file_name()
+            .is_some_and(|name| name.to_string_lossy().starts_with(prefix))
+    }))
+}
+
+/// Unpacks a package into a folder.
+pub(super) fn extract(package: &Path, folder: &Path) -> Result<()> {
+    process::run(
+        Command::new("dpkg-deb")
+            .arg("--extract")
+            .arg(package)
+            .arg(folder),
+    )
 }
 
 fn apt_get() -> Command {

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use super::need;
+use super::{apt, need};
 use crate::{process, toolchain};
 
 /// The package's versions that the tests take.
@@ -42,15 +42,11 @@ pub(super) fn unpack() -> Result<()> {
             .args(["download", "fail2ban"])
             .current_dir(&folder),
     )?;
-    let package = downloaded(&folder)?;
+    let package = apt::downloaded(&folder, &format!("fail2ban_{SERIES}."))?
+        .with_context(|| format!("Debian 13 has another fail2ban than {SERIES}"))?;
     // Renamed when all of it is there, so that a half never counts as the whole.
     let half = folder.join("half");
-    process::run(
-        Command::new("dpkg-deb")
-            .arg("--extract")
-            .arg(&package)
-            .arg(&half),
-    )?;
+    apt::extract(&package, &half)?;
     let root = folder.join("root");
     fs::rename(&half, &root).with_context(|| format!("cannot make {}", root.display()))?;
     fs::remove_dir_all(&lists).with_context(|| format!("cannot remove {}", lists.display()))
@@ -107,18 +103,4 @@ fn apt_get(lists: &Path) -> Command {
     }
     command.arg("--quiet").stdin(Stdio::null());
     command
-}
-
-fn downloaded(folder: &Path) -> Result<PathBuf> {
-    let entries = fs::read_dir(folder)
-        .with_context(|| format!("cannot read {}", folder.display()))?
-        .filter_map(|entry| Some(entry.ok()?.path()));
-    let prefix = format!("fail2ban_{SERIES}.");
-    entries
-        .filter(|path| path.extension().is_some_and(|kind| kind == "deb"))
-        .find(|path| {
-            path.file_name()
-                .is_some_and(|name| name.to_string_lossy().starts_with(&prefix))
-        })
-        .with_context(|| format!("Debian 13 has another fail2ban than {SERIES}"))
 }

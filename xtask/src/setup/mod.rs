@@ -59,6 +59,11 @@ pub(crate) fn download(package: &str, folder: &Path) -> Result<PathBuf> {
     apt::download(package, folder)
 }
 
+/// Unpacks a Debian package into a folder.
+pub(crate) fn extract(package: &Path, folder: &Path) -> Result<()> {
+    apt::extract(package, folder)
+}
+
 /// Fails unless this process is root's; `why` is a sentence without its end.
 pub(crate) fn need_root(why: &str) -> Result<()> {
     need::root(why)

@@ -15,7 +15,7 @@ pub(super) struct Programs(BTreeMap<String, PathBuf>);
 
 impl Programs {
     /// The program of a suite, or one that is no test.
-    pub(super) fn suite(&self, name: &str) -> Result<&Path> {
+    pub(super) fn get(&self, name: &str) -> Result<&Path> {
         let program = self.0.get(name).map(PathBuf::as_path);
         program.with_context(|| format!("cargo built nothing called {name}"))
     }

@@ -90,12 +90,7 @@ fn unpack(release: &str, kernels: &Path, root: &Path) -> Result<()> {
     }
     fs::create_dir_all(&half).with_context(|| format!("cannot make {}", half.display()))?;
     let package = setup::download(&format!("linux-image-{release}"), kernels)?;
-    process::run(
-        Command::new("dpkg-deb")
-            .arg("--extract")
-            .arg(&package)
-            .arg(&half),
-    )?;
+    setup::extract(&package, &half)?;
     fs::remove_file(&package).with_context(|| format!("cannot remove {}", package.display()))?;
     process::run(Command::new("depmod").arg("-b").arg(&half).arg(release))?;
     // Renamed when all of it is there, so that a half never counts as the whole.

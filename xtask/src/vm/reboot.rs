@@ -28,8 +28,8 @@ pub(super) fn run(kernel: &Kernel, programs: &Programs, limit: Duration) -> Resu
         .and_then(|file| file.set_len(DISK))
         .with_context(|| format!("cannot make {}", disk.display()))?;
     process::run(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(&disk))?;
-    let program = programs.suite("nicban-reboot")?;
-    let nicban = programs.suite("nicban")?;
+    let program = programs.get("nicban-reboot")?;
+    let nicban = programs.get("nicban")?;
     let before = guest.run(
         &format!("{}\n{CUT}", script(program, nicban, "ban")),
         &[&disk],

@@ -64,7 +64,7 @@ pub(super) fn suites(programs: &Programs, filter: Option<&str>) -> Result<String
         process::root().join("tests").display()
     );
     for suite in SUITES {
-        let program = programs.suite(suite.name)?;
+        let program = programs.get(suite.name)?;
         let filters = filter.map_or(suite.parts, |_| &[]).iter().copied();
         let filters: String = filters
             .chain(filter)
