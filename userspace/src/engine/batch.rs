@@ -1,4 +1,9 @@
 //! Group commit: many requests, one transaction.
+//!
+//! The kernel comes before the store where a ban is made, and after it where one is lifted:
+//! whatever fails in between, no packet of a banned source gets through.
+
+use std::collections::BTreeSet;
 
 use ipnet::IpNet;
 use nicban_protocol::{Outcome, Refusal, RefusalKind, Reply, Request};
@@ -21,8 +26,8 @@ const EVICTED_BLINDLY: usize = 256;
 pub(super) struct Batch {
     undo: Vec<Step>,
     store: Vec<StoreChange>,
-    /// Networks that are dropped no longer.
-    lifted: Vec<IpNet>,
+    /// What is to be dropped no longer, once the store has agreed.
+    lifted: Vec<Target>,
     answers: Vec<Answer>,
 }
 
@@ -113,10 +118,12 @@ impl Engine {
         batch: &mut Batch,
     ) -> Result<Outcome, Refusal> {
         if let (Some(target), Some(kernel)) = (change.target, change.kernel) {
-            self.write(target, kernel, now)
-                .map_err(|error| words::failed(&error))?;
+            for (target, kernel) in self.before_the_store(&[(target, kernel)]) {
+                self.write(target, kernel, now)
+                    .map_err(|error| words::failed(&error))?;
+            }
             if kernel == KernelChange::Remove {
-                batch.lifted.push(target.network());
+                batch.lifted.push(target);
             }
         }
         batch.undo.push(Step::One(self.bans.commit(&change)));
@@ -159,7 +166,7 @@ impl Engine {
             .iter()
             .filter_map(|change| Some((change.target?, change.kernel?)));
         let touched: Vec<(Target, KernelChange)> = touched.collect();
-        if let Err(error) = self.write_all(&touched, now) {
+        if let Err(error) = self.write_all(&self.before_the_store(&touched), now) {
             // In memory all is as it was: that is what the kernel has to say again.
             let before: Vec<_> = touched
                 .iter()
@@ -171,7 +178,7 @@ impl Engine {
         }
         for change in changes {
             if let (Some(target), Some(KernelChange::Remove)) = (change.target, change.kernel) {
-                batch.lifted.push(target.network());
+                batch.lifted.push(target);
             }
             batch.undo.push(Step::One(self.bans.commit(&change)));
             batch.store.extend(change.store);
@@ -186,6 +193,38 @@ impl Engine {
                 batch.store.pop();
             }
             self.take_back(vec![step], now);
+        }
+    }
+
+    /// What of planned changes is written before the store is asked. Of those that lift bans
+    /// it is one of each map, written as it stands: a map that takes no writes refuses now.
+    fn before_the_store(&self, changes: &[(Target, KernelChange)]) -> Vec<(Target, KernelChange)> {
+        let mut tried = BTreeSet::new();
+        let first = changes.iter().filter_map(|(target, change)| match change {
+            KernelChange::Put(_) => Some((*target, *change)),
+            KernelChange::Remove => tried
+                .insert(target.map(self.config.ipv6_prefix))
+                .then(|| (*target, self.as_committed(*target))),
+        });
+        first.collect()
+    }
+
+    /// Takes out of the kernel what the store has let go of, but for what was banned anew since.
+    fn let_go(&mut self, lifted: &[Target]) {
+        let gone: Vec<IpNet> = lifted
+            .iter()
+            .filter(|target| self.bans.get(target).is_none())
+            .map(|target| target.network())
+            .collect();
+        match self.tables.remove_all(&gone) {
+            Ok(()) => self.troubles.clear("lifting"),
+            Err(failure) => self.troubles.note(
+                "lifting",
+                format!(
+                    "the kernel keeps bans that were lifted, until their ends or a restart: {}",
+                    words::chain(&failure)
+                ),
+            ),
         }
     }
 
@@ -243,12 +282,15 @@ impl Engine {
                 for (target, count) in offences {
                     self.bans.set_offences(&target, count);
                 }
+                if !batch.lifted.is_empty() {
+                    self.let_go(&batch.lifted);
+                }
                 // Of a whole list few have a counter that was seen; the next reading takes out
                 // those that were not.
                 let is_list = batch.lifted.len() > EVICTED_BLINDLY;
-                for network in &batch.lifted {
-                    if !is_list || self.ranking.total(network).packets > 0 {
-                        self.forget_offender(network);
+                for network in batch.lifted.iter().map(|target| target.network()) {
+                    if !is_list || self.ranking.total(&network).packets > 0 {
+                        self.forget_offender(&network);
                     }
                 }
                 if !batch.store.is_empty() {
@@ -278,25 +320,27 @@ impl Engine {
         }
     }
 
+    /// Memory first, all of it: of a target that was lifted and banned again the kernel is
+    /// told the outcome alone, and never that it is free.
     fn take_back(&mut self, undo: Vec<Step>, now: Now) {
+        let mut touched = BTreeSet::new();
         for step in undo.into_iter().rev() {
             match step {
                 Step::One(undo) => {
-                    let kernel = undo.target().zip(undo.kernel());
+                    touched.extend(undo.target().filter(|_| undo.kernel().is_some()));
                     self.bans.undo(undo);
-                    if let Some((target, change)) = kernel
-                        && let Err(failure) = self.write(target, change, now)
-                    {
-                        error!(%target, error = %words::chain(&failure), "cannot take it back in the kernel");
-                    }
                 }
                 Step::Many(undo) => {
-                    let gone: Vec<IpNet> = undo.targets().map(|target| target.network()).collect();
+                    touched.extend(undo.targets());
                     self.bans.undo_many(&undo);
-                    note_left(self.tables.remove_all(&gone));
                 }
             }
         }
+        let before: Vec<_> = touched
+            .into_iter()
+            .map(|target| (target, self.as_committed(target)))
+            .collect();
+        note_left(self.write_all(&before, now));
     }
 }
 
