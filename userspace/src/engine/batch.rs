@@ -214,7 +214,7 @@ impl Engine {
         let gone: Vec<IpNet> = lifted
             .iter()
             .filter(|target| self.bans.get(target).is_none())
-            .map(|target| target.network())
+            .map(Target::network)
             .collect();
         match self.tables.remove_all(&gone) {
             Ok(()) => self.troubles.clear("lifting"),
@@ -288,7 +288,7 @@ impl Engine {
                 // Of a whole list few have a counter that was seen; the next reading takes out
                 // those that were not.
                 let is_list = batch.lifted.len() > EVICTED_BLINDLY;
-                for network in batch.lifted.iter().map(|target| target.network()) {
+                for network in batch.lifted.iter().map(Target::network) {
                     if !is_list || self.ranking.total(&network).packets > 0 {
                         self.forget_offender(&network);
                     }
