@@ -118,10 +118,8 @@ impl Engine {
         batch: &mut Batch,
     ) -> Result<Outcome, Refusal> {
         if let (Some(target), Some(kernel)) = (change.target, change.kernel) {
-            for (target, kernel) in self.before_the_store(&[(target, kernel)]) {
-                self.write(target, kernel, now)
-                    .map_err(|error| words::failed(&error))?;
-            }
+            self.write(target, self.before_the_store(target, kernel), now)
+                .map_err(|error| words::failed(&error))?;
             if kernel == KernelChange::Remove {
                 batch.lifted.push(target);
             }
@@ -166,14 +164,17 @@ impl Engine {
             .iter()
             .filter_map(|change| Some((change.target?, change.kernel?)));
         let touched: Vec<(Target, KernelChange)> = touched.collect();
-        if let Err(error) = self.write_all(&self.before_the_store(&touched), now) {
-            // In memory all is as it was: that is what the kernel has to say again.
-            let before: Vec<_> = touched
-                .iter()
-                .map(|(target, _)| (*target, self.as_committed(*target)))
-                .collect();
-            let undone = self.write_all(&before, now);
-            note_left(undone);
+        // Of those that lift bans, one of each map shows whether it takes writes.
+        let mut tried = BTreeSet::new();
+        let first: Vec<(Target, KernelChange)> = touched
+            .iter()
+            .filter(|(target, change)| {
+                *change != KernelChange::Remove || tried.insert(target.map(self.config.ipv6_prefix))
+            })
+            .map(|(target, change)| (*target, self.before_the_store(*target, *change)))
+            .collect();
+        if let Err(error) = self.write_all(&first, now) {
+            self.tell_again(first.into_iter().map(|(target, _)| target), now);
             return Err(words::failed(&error));
         }
         for change in changes {
@@ -196,17 +197,13 @@ impl Engine {
         }
     }
 
-    /// What of planned changes is written before the store is asked. Of those that lift bans
-    /// it is one of each map, written as it stands: a map that takes no writes refuses now.
-    fn before_the_store(&self, changes: &[(Target, KernelChange)]) -> Vec<(Target, KernelChange)> {
-        let mut tried = BTreeSet::new();
-        let first = changes.iter().filter_map(|(target, change)| match change {
-            KernelChange::Put(_) => Some((*target, *change)),
-            KernelChange::Remove => tried
-                .insert(target.map(self.config.ipv6_prefix))
-                .then(|| (*target, self.as_committed(*target))),
-        });
-        first.collect()
+    /// What is written of a change before the store is asked. A ban that is to be lifted is
+    /// written as it stands: a map that takes no writes refuses now.
+    fn before_the_store(&self, target: Target, change: KernelChange) -> KernelChange {
+        match change {
+            KernelChange::Put(_) => change,
+            KernelChange::Remove => self.as_committed(target),
+        }
     }
 
     /// Takes out of the kernel what the store has let go of, but for what was banned anew since.
@@ -336,7 +333,12 @@ impl Engine {
                 }
             }
         }
-        let before: Vec<_> = touched
+        self.tell_again(touched, now);
+    }
+
+    /// Tells the kernel again what memory holds.
+    fn tell_again(&mut self, targets: impl IntoIterator<Item = Target>, now: Now) {
+        let before: Vec<_> = targets
             .into_iter()
             .map(|target| (target, self.as_committed(target)))
             .collect();
