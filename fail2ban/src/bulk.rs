@@ -22,7 +22,7 @@ pub const MAX_EXAMPLES: usize = 32;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ManyBans {
-    /// Who wants them: `import:NAME`, or a jail where they are `restored`.
+    /// Who wants them: `import:NAME`, or a jail where they are told `as_of` a mark.
     pub holder: String,
     /// When those sentences began that name no beginning of their own, in seconds since the Unix
     /// epoch.
@@ -31,10 +31,12 @@ pub struct ManyBans {
     /// is never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<i64>,
-    /// A jail's bans, told once more: they shorten nothing, count as no offence, and leave what
-    /// is in force as it is. As many are enforced as there is room for.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub restored: bool,
+    /// A jail's bans, told once more, as fail2ban listed them after this mark
+    /// ([`crate::Reply::Mark`]): they shorten nothing, count as no offence, and leave what is in
+    /// force as it is; what was unbanned since the mark is left out. As many are enforced as
+    /// there is room for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<u64>,
     /// The networks, see [`Item`]; at most [`MAX_NETWORKS`] bytes.
     pub networks: String,
 }
@@ -46,7 +48,7 @@ pub struct Item<'a> {
     pub network: &'a str,
     /// The end of its own, in seconds since the Unix epoch.
     pub until: Option<i64>,
-    /// The beginning of its own, in seconds since the Unix epoch. Only what is restored has one.
+    /// The beginning of its own, in seconds since the Unix epoch. Only a jail's have one.
     pub since: Option<i64>,
 }
 
@@ -160,8 +162,10 @@ pub struct Tally {
     pub protected: u32,
     /// Too wide, or never the source of a packet: not enforced.
     pub refused: u32,
-    /// Restored, and there is no room for more: not enforced.
+    /// Told once more, and there is no room for more: not enforced.
     pub full: u32,
+    /// Told once more, and perhaps unbanned since the mark: not enforced.
+    pub unbanned: u32,
     /// No longer dropped.
     pub lifted: u32,
     /// The holder let go, but another still holds it.
@@ -209,7 +213,7 @@ mod tests {
             holder: "\u{1f600}".repeat(crate::MAX_HOLDER / 4),
             time: i64::MAX,
             until: Some(i64::MAX),
-            restored: true,
+            as_of: Some(u64::MAX),
             networks: packer.finish(),
         });
         assert!(request.validate().is_err(), "the time is out of range");

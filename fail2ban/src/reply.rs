@@ -39,6 +39,11 @@ pub enum Reply {
     /// [`crate::Request::BanMany`] or [`crate::Request::UnbanMany`] is done: the kernel has it,
     /// and so has the store.
     Many(Tally),
+    /// [`crate::Request::Mark {}`].
+    Mark {
+        /// Of an unban that comes later one can tell that it does.
+        mark: u64,
+    },
     /// A page of [`crate::Request::Dump`].
     Dump {
         /// The networks, see [`crate::Item`]; one without an end is permanent.

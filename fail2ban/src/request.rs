@@ -24,17 +24,19 @@ pub enum Request {
         holder: Option<String>,
     },
     /// Drop many networks for one holder (`nicban import`): all of those that may be banned, or
-    /// none of the request. Restored ones (`nicban sync`): as many as there is room for.
+    /// none of the request. A jail's, told once more (`nicban sync`): as many as there is room
+    /// for.
     BanMany(ManyBans),
     /// End a holder's bans on many networks.
     UnbanMany {
         /// Whose bans to end.
         holder: String,
-        /// The networks, see [`crate::Item`]; ends have no meaning here. Where one has a
-        /// beginning, only a ban that began no later is ended: not one that came since. At most
+        /// The networks, see [`crate::Item`]; ends and beginnings have no meaning here. At most
         /// [`crate::MAX_NETWORKS`] bytes.
         networks: String,
     },
+    /// A mark for [`ManyBans::as_of`].
+    Mark {},
     /// What came of a synchronisation, for the daemon's log (`nicban sync`).
     Synced(Synced),
     /// End all of a holder's bans, unless a [`Request::Stop`] follows (`actionflush`).

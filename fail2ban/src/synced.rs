@@ -21,8 +21,6 @@ pub struct Synced {
     pub added: u32,
     /// Could not be enforced: protected, no address, no room.
     pub failed: u32,
-    /// Vanished from fail2ban's list meanwhile.
-    pub lifted: u32,
     /// What cut it short, or why some failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
@@ -36,16 +34,12 @@ impl fmt::Display for Synced {
             in_force,
             added,
             failed,
-            lifted,
             problem,
         } = self;
         write!(
             f,
             "{holder}: fail2ban lists {listed}: {in_force} in force already, {added} added, {failed} failed"
         )?;
-        if *lifted > 0 {
-            write!(f, ", {lifted} let go meanwhile")?;
-        }
         match problem {
             Some(problem) => write!(f, ": {problem}"),
             None => Ok(()),
@@ -68,11 +62,7 @@ mod tests {
         };
         let usual = "sshd: fail2ban lists 3: 2 in force already, 1 added, 0 failed";
         assert_eq!(synced.to_string(), usual);
-        synced.lifted = 1;
         synced.problem = Some("why".to_owned());
-        assert_eq!(
-            synced.to_string(),
-            format!("{usual}, 1 let go meanwhile: why")
-        );
+        assert_eq!(synced.to_string(), format!("{usual}: why"));
     }
 }

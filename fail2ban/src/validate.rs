@@ -73,7 +73,9 @@ pub enum InvalidRequest {
     #[error("{0} is neither an IPv4 or IPv6 address nor a network like 192.0.2.0/24")]
     NotAnAddress(Field),
     /// A holder that is no imported list's.
-    #[error("the holder of many bans is not called {IMPORT}NAME, and they are not restored")]
+    #[error(
+        "the holder of many bans is not called {IMPORT}NAME, and they no jail tells them once more"
+    )]
     NotAList,
     /// A number out of its range.
     #[error("{field} is {value}, allowed is 0 to {MAX_TIME}{}", or_permanent(*.field))]
@@ -149,6 +151,7 @@ impl Request {
             }
             Self::Detach { interface } => validate_some_interface(interface.as_deref()),
             Self::Status {}
+            | Self::Mark {}
             | Self::AllowList {}
             | Self::SetMode { .. }
             | Self::Confirm {}
@@ -180,8 +183,8 @@ impl ManyBans {
     /// daemon.
     pub fn validate(&self) -> Result<(), InvalidRequest> {
         validate_holder(&self.holder)?;
-        // What is restored is kept as a jail's own bans are, not as a list.
-        if !self.restored && self.holder.strip_prefix(IMPORT).is_none_or(str::is_empty) {
+        // What a jail tells once more is kept as its own bans are, not as a list.
+        if self.as_of.is_none() && self.holder.strip_prefix(IMPORT).is_none_or(str::is_empty) {
             return Err(InvalidRequest::NotAList);
         }
         validate_seconds(Field::Time, self.time)?;

@@ -440,7 +440,7 @@ fn the_socket_bounds_what_is_asked_of_it() -> Result<()> {
             holder: holder.to_owned(),
             time: now(),
             until: None,
-            restored: false,
+            as_of: None,
             networks: networks.to_owned(),
         })
     };

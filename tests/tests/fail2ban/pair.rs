@@ -97,10 +97,6 @@ fn restart(scene: &mut Scene) {
     scene.note_calls().unwrap();
     scene.start_fail2ban().unwrap();
     scene.until_logged(&format!("Restore Ban {BAD}")).unwrap();
-    wait::until("fail2ban has its ban again", PATIENCE, || {
-        let status = scene.client(&["status", "sshd"])?;
-        Ok(status.contains(BAD).then_some(()))
-    })
-    .unwrap();
+    scene.until_told("sshd", BAD).unwrap();
     scene.blocked(BAD).unwrap();
 }

@@ -1,9 +1,8 @@
 //! Bans over the restarts of fail2ban, of a jail, of the daemon.
 
 use nicban_protocol::{Ban, Outcome, Reply, Request};
-use nicban_tests::wait;
 
-use crate::scene::{BAD, BAD_V6, PATIENCE, Scene, WORSE, now};
+use crate::scene::{BAD, BAD_V6, Scene, WORSE, now};
 
 #[test]
 fn a_fail2ban_restart_lets_no_packet_through_and_lengthens_nothing() {
@@ -25,12 +24,8 @@ pub(crate) fn bans_outlast_a_restart_and_unban_all_lifts_them(scene: &Scene) {
     scene.stop_fail2ban().unwrap();
     fire.go_on().unwrap();
     scene.start_fail2ban().unwrap();
-    for jail in ["sshd", "web"] {
-        wait::until("fail2ban has its bans again", PATIENCE, || {
-            let status = scene.client(&["status", jail])?;
-            Ok(status.contains(BAD).then_some(()))
-        })
-        .unwrap();
+    for (jail, address) in [("sshd", BAD), ("web", BAD), ("web", BAD_V6)] {
+        scene.until_told(jail, address).unwrap();
     }
     scene.until_logged("Restore Ban").unwrap();
     fire.go_on().unwrap();
@@ -84,11 +79,7 @@ pub(crate) fn bans_outlast_the_restart_of_their_jail(scene: &Scene) {
     scene.client(&["stop", "sshd"]).unwrap();
     fire.go_on().unwrap();
     scene.client(&["reload"]).unwrap();
-    wait::until("the jail has its ban again", PATIENCE, || {
-        let status = scene.client(&["status", "sshd"])?;
-        Ok(status.contains(BAD).then_some(()))
-    })
-    .unwrap();
+    scene.until_told("sshd", BAD).unwrap();
     fire.go_on().unwrap();
     assert_eq!(fire.leaked().unwrap(), 0);
     drop(fire);

@@ -134,7 +134,8 @@ impl Scene {
         Ok(())
     }
 
-    /// `jail.local`: settings of all jails, and of `sshd` alone.
+    /// `jail.local`: settings of all jails, and of `sshd` alone. Behind nicban's actions each
+    /// has fail2ban's own `dummy`, which notes what it is told in a file.
     pub(crate) fn jails(&self, settings: &str, of_sshd: &str) -> String {
         // fail2ban refuses a setting that stands there twice.
         let bantime = if settings.contains("bantime =") {
@@ -148,6 +149,7 @@ impl Scene {
              findtime = 10m\n\
              maxretry = 2\n\
              {bantime}\n\
+             action = %(action_)s\n         dummy[target=\"{}\"]\n\
              {settings}\n\
              [sshd]\n\
              backend = polling\n\
@@ -157,6 +159,7 @@ impl Scene {
              enabled = true\n\
              filter = sshd\n\
              logpath = {}\n",
+            self.path("told-%(__name__)s").display(),
             self.path("auth.log").display(),
             self.path("web.log").display()
         )
@@ -196,11 +199,40 @@ impl Scene {
 
     /// Runs `nicban sync` for all jails: what it tells.
     pub(crate) fn sync(&self) -> Result<String> {
-        let client = format!(
+        self.sync_by(&self.client_command())
+    }
+
+    /// The same, where a shell's `lines` stand in for the client when it is asked for a jail's
+    /// bans. They have the client as `$client`, its answer as `$answer`, and how often it was
+    /// asked as `$asked`.
+    pub(crate) fn sync_where(&self, lines: &str) -> Result<String> {
+        let script = self.path("client");
+        let text = format!(
+            "#!/bin/sh\n\
+             client='{client}'\n\
+             answer=$($client \"$@\") || exit 1\n\
+             case \"$*\" in *banip*)\n\
+             echo >>{asked}\n\
+             asked=$(wc -l <{asked})\n\
+             {lines}\n\
+             esac\n\
+             printf '%s\\n' \"$answer\"\n",
+            client = self.client_command(),
+            asked = self.path("asked").display(),
+        );
+        write_script(&script, &text)?;
+        self.sync_by(&script.display().to_string())
+    }
+
+    fn client_command(&self) -> String {
+        format!(
             "fail2ban-client -c {} -s {}",
             self.path("fail2ban").display(),
             self.path("fail2ban.sock").display()
-        );
+        )
+    }
+
+    fn sync_by(&self, client: &str) -> Result<String> {
         process::run(
             std::process::Command::new(program(Program::Nicban)?)
                 .arg("sync")
@@ -250,9 +282,7 @@ impl Scene {
                 calls.display(),
                 program.display()
             );
-            fs::write(&script, text).context("write a script")?;
-            fs::set_permissions(&script, fs::Permissions::from_mode(0o755))
-                .context("let it be run")?;
+            write_script(&script, &text)?;
         }
         self.action = folder.join("nicban-action");
         Ok(())
@@ -291,10 +321,32 @@ impl Scene {
         self.fail2ban().client(words)
     }
 
-    /// Lets a jail ban an address, and waits until fail2ban has done it.
+    /// Lets a jail ban an address, and waits until fail2ban has done it: the daemon holds the
+    /// ban before fail2ban knows that, and a flush or an unban in between runs no command.
     pub(crate) fn ban(&self, jail: &str, address: &str) -> Result<()> {
+        let before = self.times_told(jail, address);
         self.client(&["set", jail, "banip", address])?;
-        self.until_held(address, jail).map(drop)
+        self.until_held(address, jail)?;
+        self.until_told_again(jail, address, before)
+    }
+
+    /// Waits until a jail has run its actions for a ban, one that it restored as well.
+    pub(crate) fn until_told(&self, jail: &str, address: &str) -> Result<()> {
+        self.until_told_again(jail, address, 0)
+    }
+
+    fn until_told_again(&self, jail: &str, address: &str, before: usize) -> Result<()> {
+        let told = wait::until("fail2ban has run all actions", PATIENCE, || {
+            Ok((self.times_told(jail, address) > before).then_some(()))
+        });
+        told.with_context(|| format!("fail2ban's log:\n{}", self.fail2ban().output()))
+    }
+
+    /// How often a jail's last action was told of an address's ban since it started.
+    fn times_told(&self, jail: &str, address: &str) -> usize {
+        let told = fs::read_to_string(self.path(&format!("told-{jail}"))).unwrap_or_default();
+        let ban = format!("+{address}");
+        told.lines().filter(|line| *line == ban).count()
     }
 
     /// Waits until the daemon holds an address for a jail.
@@ -515,6 +567,11 @@ impl Scene {
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
+}
+
+fn write_script(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).context("write a script")?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).context("let it be run")
 }
 
 impl Drop for Scene {

@@ -19,6 +19,7 @@ mod plan;
 mod restored;
 mod state;
 mod step;
+mod unbanned;
 mod view;
 
 #[cfg(test)]
@@ -31,4 +32,5 @@ pub use many::{Fresh, ManyChange, TooMany, UndoMany};
 pub use restored::{Restored, Served};
 pub use state::{Bans, Limits, Undo};
 pub use step::Step;
+pub use unbanned::Unbanned;
 pub use view::Ban;

@@ -50,12 +50,6 @@ impl<'a> Ban<'a> {
         self.entry.hold_of(id).map(super::entry::Kept::until)
     }
 
-    /// When this holder's hold began; `None` if it does not hold it.
-    pub fn since_for(&self, holder: &str) -> Option<i64> {
-        let id = self.bans.names.find(holder)?;
-        self.entry.hold_of(id).map(|kept| kept.since)
-    }
-
     /// The failures behind each of its holds, with when that began.
     pub fn failures(&self) -> impl Iterator<Item = (u32, i64)> + use<'a> {
         let entry = self.entry;

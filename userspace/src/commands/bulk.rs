@@ -164,6 +164,7 @@ pub(super) fn add(sum: &mut Tally, tally: &Tally) {
         (&mut sum.protected, tally.protected),
         (&mut sum.refused, tally.refused),
         (&mut sum.full, tally.full),
+        (&mut sum.unbanned, tally.unbanned),
         (&mut sum.lifted, tally.lifted),
         (&mut sum.still_held, tally.still_held),
     ] {

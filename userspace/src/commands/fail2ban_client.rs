@@ -38,14 +38,19 @@ impl Fail2banClient {
     pub(super) fn jails_with_nicban(&self) -> anyhow::Result<Vec<String>> {
         let mut jails = fail2ban::jails(&self.ask(&["status"])?);
         let mut failed = Ok(());
-        jails.retain(|jail| match self.ask(&["get", jail, "actions"]) {
-            Ok(actions) => fail2ban::has_nicban(&actions),
-            Err(error) => {
+        jails.retain(|jail| {
+            self.has_nicban(jail).unwrap_or_else(|error| {
                 failed = Err(error);
                 false
-            }
+            })
         });
         failed.map(|()| jails)
+    }
+
+    /// Whether nicban is among a jail's actions.
+    pub(super) fn has_nicban(&self, jail: &str) -> anyhow::Result<bool> {
+        let actions = self.ask(&["get", jail, "actions"])?;
+        Ok(fail2ban::has_nicban(&actions))
     }
 
     /// A jail's bans with their times, as it prints them.

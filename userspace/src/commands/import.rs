@@ -127,7 +127,7 @@ fn check(holder: &str) -> Result<(), Failure> {
         holder: holder.to_owned(),
         time: 0,
         until: None,
-        restored: false,
+        as_of: None,
         networks: "192.0.2.1".to_owned(),
     });
     let valid = request.validate();
@@ -374,7 +374,7 @@ fn bans<'a>(
                 holder: holder.to_owned(),
                 time: now,
                 until,
-                restored: false,
+                as_of: None,
                 networks,
             })
         },

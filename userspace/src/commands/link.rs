@@ -103,6 +103,7 @@ pub(super) fn unexpected(reply: &Reply) -> Failure {
         Reply::Refused(_) => "refused",
         Reply::Bans { .. } => "bans",
         Reply::Many(_) => "many",
+        Reply::Mark { .. } => "mark",
         Reply::Dump { .. } => "dump",
         Reply::Status(_) => "status",
         Reply::Allowed { .. } => "allowed",

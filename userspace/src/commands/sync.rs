@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
-use nicban_protocol::{MAX_PROBLEM, ManyBans, Request, Synced, Tally};
+use nicban_protocol::{MAX_PROBLEM, ManyBans, Reply, Request, Synced, Tally};
 use nix::fcntl::{Flock, FlockArg};
 
 use super::bulk::{self, Chunk};
 use super::fail2ban_client::Fail2banClient;
-use super::link::Link;
+use super::link::{Link, unexpected};
 use super::{Globals, ban, output};
 use crate::exit::{Exit, Failure};
 use crate::fail2ban::{self, Banned, Sentence};
@@ -30,10 +30,6 @@ const LOOKS: u32 = 3;
 
 /// Looks at the most otherwise: under attack no two are the same.
 const FEW: u32 = 4;
-
-/// How much later than the second that fail2ban names a ban may have begun: it cuts fractions off,
-/// and its action rounds them.
-const ROUNDING: i64 = 1;
 
 /// How far in the future a ban may have begun, in seconds.
 const AHEAD: i64 = 60;
@@ -92,7 +88,6 @@ struct Sync<'a> {
     /// Lines of the last list that are no bans of addresses.
     others: Vec<String>,
     sum: Tally,
-    lifted: u32,
     /// Why the first of those that failed did.
     why: Option<String>,
 }
@@ -108,7 +103,6 @@ impl<'a> Sync<'a> {
             known: BTreeMap::new(),
             others: Vec::new(),
             sum: Tally::default(),
-            lifted: 0,
             why: None,
         }
     }
@@ -143,8 +137,12 @@ impl<'a> Sync<'a> {
     }
 
     /// One look; tells whether the list is as it was at the look before.
+    ///
+    /// A ban that is on the list no longer is left alone: a jail that stops or starts lists none
+    /// either. What was unbanned between the look and its telling the daemon knows by the mark.
     fn look(&mut self) -> Result<bool, Failure> {
         let now = output::now();
+        let mark = self.mark()?;
         let Banned { sentences, others } =
             fail2ban::banned(&self.client.banned(self.jail)?, &self.zone);
         self.others = others;
@@ -160,41 +158,60 @@ impl<'a> Sync<'a> {
                 ),
             ));
         }
-        // Somebody unbanned these after they had been listed, perhaps before they were told.
-        let gone = self
+        let has_lost = self
             .known
-            .iter()
-            .filter(|(network, _)| !sentences.contains_key(*network));
-        let gone: Vec<(IpNet, Sentence)> = gone
-            .map(|(network, sentence)| (*network, *sentence))
-            .collect();
-        let fresh = sentences
-            .iter()
-            .filter(|(network, sentence)| self.known.get(*network) != Some(*sentence));
-        let fresh: Vec<(IpNet, Sentence)> = fresh
-            .map(|(network, sentence)| (*network, *sentence))
-            .collect();
-        self.lift(&gone)?;
-        self.tell(&fresh, now)?;
-        if !gone.is_empty() {
-            // Where several IPv6 addresses share a network, one that is still banned was lifted
-            // with the one that is not.
-            let counted = self.sum.clone();
-            let all: Vec<_> = sentences
-                .iter()
-                .map(|(network, sentence)| (*network, *sentence))
-                .collect();
-            self.tell(&all, now)?;
-            self.sum = counted;
+            .keys()
+            .any(|network| !sentences.contains_key(network));
+        if has_lost {
+            self.begin_anew();
         }
-        let is_settled = gone.is_empty() && fresh.is_empty() && !self.known.is_empty()
-            || self.known.is_empty() && sentences.is_empty();
+        let fresh: Vec<(IpNet, Sentence)> = sentences
+            .iter()
+            .filter(|(network, sentence)| self.known.get(*network) != Some(*sentence))
+            .map(|(network, sentence)| (*network, *sentence))
+            .collect();
+        let is_settled = fresh.is_empty() && !has_lost;
         self.known = sentences;
+        if !fresh.is_empty() {
+            self.expect_action()?;
+            let unbanned = self.tell(&fresh, now, mark)?;
+            if unbanned > 0 {
+                // Which of them were, the next look shows.
+                self.begin_anew();
+            }
+        }
         Ok(is_settled)
     }
 
-    /// Has bans enforced that are not in force.
-    fn tell(&mut self, bans: &[(IpNet, Sentence)], now: i64) -> Result<(), Failure> {
+    /// All that is listed is told again, and counted again.
+    fn begin_anew(&mut self) {
+        self.known.clear();
+        self.sum.unchanged = 0;
+    }
+
+    fn mark(&self) -> Result<u64, Failure> {
+        match self.link.call(&Request::Mark {})? {
+            Reply::Mark { mark } => Ok(mark),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// A jail lists its bans without the action, too; and a reload that took it out has lifted
+    /// them, before the mark perhaps.
+    fn expect_action(&self) -> Result<(), Failure> {
+        if self.client.has_nicban(self.jail)? {
+            return Ok(());
+        }
+        Err(Failure::new(
+            Exit::Failed,
+            format!("{} does not have the action nicban", self.jail),
+        ))
+    }
+
+    /// Has bans enforced that are not in force nor unbanned since the mark; tells how many may
+    /// have been.
+    fn tell(&mut self, bans: &[(IpNet, Sentence)], now: i64, mark: u64) -> Result<u32, Failure> {
+        let mut unbanned = 0;
         let Self {
             link,
             jail,
@@ -202,8 +219,9 @@ impl<'a> Sync<'a> {
             why,
             ..
         } = self;
-        bulk::send(link, restored(jail, now, bans), |answered| {
+        bulk::send(link, restored(jail, now, mark, bans), |answered| {
             bulk::add(sum, &answered.tally);
+            unbanned += answered.tally.unbanned;
             if why.is_none() {
                 *why = answered
                     .tally
@@ -212,17 +230,8 @@ impl<'a> Sync<'a> {
                     .next()
                     .map(|example| example.why);
             }
-        })
-    }
-
-    /// Lifts bans unless they were made anew since.
-    fn lift(&mut self, bans: &[(IpNet, Sentence)]) -> Result<(), Failure> {
-        let Self {
-            link, jail, lifted, ..
-        } = self;
-        bulk::send(link, lifts(jail, bans), |answered| {
-            *lifted += answered.tally.lifted + answered.tally.still_held;
-        })
+        })?;
+        Ok(unbanned)
     }
 
     /// What is told of it.
@@ -242,7 +251,6 @@ impl<'a> Sync<'a> {
             in_force: self.sum.unchanged,
             added: self.sum.enforced + self.sum.prolonged,
             failed: failed + count(self.others.len()),
-            lifted: self.lifted,
             problem: why.map(|why| one_line(&why)),
         }
     }
@@ -294,6 +302,7 @@ fn length(network: &IpNet) -> Option<u8> {
 fn restored<'a>(
     jail: &'a str,
     now: i64,
+    mark: u64,
     bans: &'a [(IpNet, Sentence)],
 ) -> impl Iterator<Item = Chunk> + Send + 'a {
     bulk::chunks(
@@ -311,27 +320,9 @@ fn restored<'a>(
                 holder: jail.to_owned(),
                 time: now,
                 until: None,
-                restored: true,
+                as_of: Some(mark),
                 networks,
             })
-        },
-    )
-}
-
-/// Requests that lift a jail's bans as they were listed.
-fn lifts<'a>(
-    jail: &'a str,
-    bans: &'a [(IpNet, Sentence)],
-) -> impl Iterator<Item = Chunk> + Send + 'a {
-    bulk::chunks(
-        bans,
-        |packer, (network, sentence)| {
-            let since = sentence.since.saturating_add(ROUNDING);
-            packer.push_since(network.addr(), length(network), None, since);
-        },
-        move |networks| Request::UnbanMany {
-            holder: jail.to_owned(),
-            networks,
         },
     )
 }

@@ -92,6 +92,7 @@ pub(super) fn shares_the_transaction(request: &Request) -> bool {
         | Request::Stop { .. } => true,
         Request::Check { .. }
         | Request::List { .. }
+        | Request::Mark {}
         | Request::Synced(_)
         | Request::Dump { .. }
         | Request::Status {}

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     allow::{Allow, AllowList},
-    bans::{Bans, Hold, KernelChange, Step, StoreChange},
+    bans::{Bans, Hold, KernelChange, Step, StoreChange, Unbanned},
     clock::Now,
     host::Host,
     nacl::roster::Roster,
@@ -77,6 +77,7 @@ impl Engine {
         let (publish, _) = watch::channel(Arc::new(Snapshot::default()));
         let mut engine = Self {
             bans: kept.bans,
+            unbanned: Unbanned::new(first_mark(now)),
             allow: AllowList::default(),
             mode: config.mode,
             store: kept.store,
@@ -313,4 +314,10 @@ fn read_store(config: &EngineConfig, now: Now) -> Result<(Kept, Option<String>),
         }
         other => Ok((other?, None)),
     }
+}
+
+/// More than any mark of a daemon before: a clock that only goes forward counts faster than
+/// unbans come, and nobody keeps a mark over a reboot.
+fn first_mark(now: Now) -> u64 {
+    u64::try_from(now.boot.as_nanos()).unwrap_or(0)
 }

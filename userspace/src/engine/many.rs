@@ -28,8 +28,8 @@ impl Engine {
     pub(super) fn ban_many(&mut self, many: ManyBans, now: Now, batch: &mut Batch) -> Answer {
         let seconds = now.seconds();
         let mut tally = Tally::default();
-        if many.restored {
-            return self.ban_restored(many, now, batch);
+        if let Some(mark) = many.as_of {
+            return self.ban_restored(many, mark, now, batch);
         }
         let holder: Arc<str> = many.holder.into();
         let bans = self.admit(&many.networks, many.until, seconds, &mut tally)?;
@@ -70,19 +70,16 @@ impl Engine {
         let mut targets = Vec::new();
         for item in items(networks) {
             let item = item.map_err(words::invalid)?;
-            targets.push((self.target(item.network)?.target, item.since));
+            targets.push(self.target(item.network)?.target);
         }
         let told = targets.len();
         // Two plans about one target would not know of each other.
         targets.sort_unstable();
-        targets.dedup_by_key(|(target, _)| *target);
+        targets.dedup();
         tally.unchanged += count_of(told - targets.len());
         let mut changes = Vec::with_capacity(targets.len());
-        for (target, since) in targets {
-            if since.is_some_and(|since| self.began_later(target, holder, since)) {
-                tally.unchanged += 1;
-                continue;
-            }
+        self.unbanned.note(Some(holder), None);
+        for target in targets {
             let change = self.bans.plan_unban(target, Some(holder), now.seconds());
             match change.outcome {
                 Outcome::Lifted => tally.lifted += 1,

@@ -39,7 +39,7 @@ pub use snapshot::Snapshot;
 
 use crate::{
     allow::AllowList,
-    bans::{Bans, Step},
+    bans::{Bans, Step, Unbanned},
     clock::Now,
     nacl::roster::Roster,
     rank::Ranking,
@@ -63,6 +63,8 @@ const BULK: usize = 4;
 pub struct Engine {
     config: EngineConfig,
     bans: Bans,
+    /// For who tells of bans that were read before.
+    unbanned: Unbanned,
     allow: AllowList,
     mode: nicban_protocol::Mode,
     store: Store,

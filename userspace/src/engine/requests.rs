@@ -33,6 +33,7 @@ impl Engine {
             Request::Prolong(asked) => self.ban(asked, Sentence::Longer, now, batch),
             Request::Unban { address, holder } => {
                 let target = self.target(&address)?.target;
+                self.unbanned.note(holder.as_deref(), Some(target));
                 let change = self
                     .bans
                     .plan_unban(target, holder.as_deref(), now.seconds());
@@ -47,12 +48,14 @@ impl Engine {
                 self.carry_out(change, now, batch).map(words::done)
             }
             Request::Flush { holder } => {
+                self.unbanned.note(Some(&holder), None);
                 let holder = Arc::from(holder);
                 let window = self.config.flush_window;
                 let change = self.bans.plan_flush(&holder, window, now.seconds());
                 self.carry_out(change, now, batch).map(words::done)
             }
             Request::Lift { holder } => {
+                self.unbanned.note(Some(&holder), None);
                 let change = self.bans.plan_lift(&Arc::from(holder), now.seconds());
                 self.carry_out(change, now, batch).map(words::done)
             }
@@ -65,6 +68,9 @@ impl Engine {
                 self.carry_out(change, now, batch).map(words::done)
             }
             Request::Check { .. } => Ok(words::done(Outcome::Ok)),
+            Request::Mark {} => Ok(Reply::Mark {
+                mark: self.unbanned.mark(),
+            }),
             Request::Synced(synced) => {
                 restore::log(&synced);
                 Ok(words::done(Outcome::Ok))

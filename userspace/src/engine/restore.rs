@@ -7,7 +7,7 @@ use tracing::{info, warn};
 
 use super::many::{count_of, example};
 use super::{Engine, batch::Batch};
-use crate::{bans::Served, clock::Now, target::Target};
+use crate::{bans::Served, clock::Now};
 
 /// What came of a synchronisation, into the log.
 pub(super) fn log(synced: &Synced) {
@@ -19,23 +19,30 @@ pub(super) fn log(synced: &Synced) {
 }
 
 impl Engine {
-    /// Bans what is not in force yet, as far as it may be banned and there is room.
+    /// Bans what is not in force yet nor unbanned since the mark, as far as it may be banned and
+    /// there is room.
     pub(super) fn ban_restored(
         &mut self,
         many: ManyBans,
+        mark: u64,
         now: Now,
         batch: &mut Batch,
     ) -> Result<Reply, Refusal> {
         let seconds = now.seconds();
         let mut tally = Tally::default();
         let bans = self.admit(&many.networks, many.until, seconds, &mut tally)?;
-        let bans = bans.into_iter().map(|(target, until, since)| Served {
-            target,
-            until,
-            since: since.unwrap_or(many.time),
-        });
+        let unbanned = self.unbanned.since(mark, &many.holder);
+        let (gone, bans): (Vec<_>, Vec<_>) = bans
+            .into_iter()
+            .map(|(target, until, since)| Served {
+                target,
+                until,
+                since: since.unwrap_or(many.time),
+            })
+            .partition(|served| unbanned.has(&served.target));
+        tally.unbanned += count_of(gone.len());
         let holder: Arc<str> = many.holder.into();
-        let restored = self.bans.plan_restored(&holder, bans.collect(), seconds);
+        let restored = self.bans.plan_restored(&holder, bans, seconds);
         tally.enforced += count_of(restored.enforced);
         tally.prolonged += count_of(restored.prolonged);
         tally.unchanged += count_of(restored.unchanged);
@@ -46,12 +53,5 @@ impl Engine {
         }
         self.carry_out_all(restored.changes, now, batch)?;
         Ok(Reply::Many(tally))
-    }
-
-    /// Whether a holder's ban began after `since`.
-    pub(super) fn began_later(&self, target: Target, holder: &str, since: i64) -> bool {
-        let ban = self.bans.get(&target);
-        ban.and_then(|ban| ban.since_for(holder))
-            .is_some_and(|began| began > since)
     }
 }
