@@ -105,7 +105,7 @@ pub(crate) fn contest(
         now,
     };
 
-    contest.widen(field);
+    contest.widen(field, &newcomer);
     contest.shrink(slots);
     contest.judge(candidates, &newcomer);
     let mut challengers: Vec<Candidate> = candidates
@@ -142,12 +142,16 @@ impl Contest<'_> {
         }
     }
 
-    /// Gives networks that are shared from now on the slots of those they take in.
-    fn widen(&mut self, field: &Field) {
+    /// Gives networks that are shared from now on the slots of those they take in. One
+    /// that may get no slot takes nobody's.
+    fn widen(&mut self, field: &Field, newcomer: impl Fn(&IpNet) -> bool) {
         for network in &field.shared {
             let Some(candidate) = field.candidates.get(network) else {
                 continue;
             };
+            if !self.market.incumbents.contains_key(network) && !newcomer(network) {
+                continue;
+            }
             let inside: Vec<IpNet> = self
                 .market
                 .incumbents
