@@ -13,5 +13,5 @@ pub use kernel::Pins;
 pub use programs::{Program, program};
 pub use running::{Daemon, Ran, Start, ban};
 pub use scrape::Scrape;
-pub use site::{GATEWAY, GATEWAY_V6, HONEST, HONEST_V6, HOST, HOST_V6, MAC_TEXT, Site};
-pub use wire::{Traffic, Wire, frame};
+pub use site::{GATEWAY, GATEWAY_V6, HONEST, HONEST_V6, HOST, HOST_V6, MAC_TEXT, Site, TARGET};
+pub use wire::{Target, Traffic, Wire};

@@ -1,6 +1,7 @@
 //! A host to be guarded, an outside, and a daemon's folders.
 
 use std::fs;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,13 +9,20 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 use nix::unistd::Uid;
 
-use super::{Daemon, DaemonConfig, Pins, Program, Ran, Start, Wire, program};
+use super::{Daemon, DaemonConfig, Pins, Program, Ran, Start, Target, Wire, program};
 use crate::net::{Link, Namespace, Scratch, veth};
 
 /// The host's address.
 pub const HOST: &str = "192.0.2.1";
 /// The host's IPv6 address.
 pub const HOST_V6: &str = "2001:db8::1";
+/// Where packets for the host go.
+pub const TARGET: Target = Target {
+    mac: MAC,
+    v4: Ipv4Addr::new(192, 0, 2, 1),
+    v6: Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1),
+};
+
 /// The host's gateway.
 pub const GATEWAY: &str = "192.0.2.254";
 /// The host's IPv6 gateway.
@@ -25,7 +33,7 @@ pub const HONEST: &str = "203.0.113.200";
 pub const HONEST_V6: &str = "2001:db8:600d::1";
 
 /// The MAC address of the host's interfaces.
-pub(super) const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 /// The same, as it is written.
 pub const MAC_TEXT: &str = "02:00:00:00:00:01";
 
@@ -95,7 +103,7 @@ impl Site {
     /// # Errors
     /// There is no such interface.
     pub fn wire_on(&self, interface: &str) -> Result<Wire<'_>> {
-        Wire::new(&self.outside, interface, &self.host, interface)
+        Wire::new((&self.outside, interface), (&self.host, TARGET), interface)
     }
 
     /// A configuration for a daemon of this site, on `eth0`.

@@ -1,7 +1,7 @@
 //! Packets from any source, and a count of those that arrive.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::site::{HONEST, HONEST_V6, HOST, HOST_V6, MAC};
+use super::site::{HONEST, HONEST_V6};
 use crate::net::{Arrivals, Frame, Namespace, Sender};
 use crate::wait;
 
@@ -19,23 +19,57 @@ const VOLLEY: u64 = 3;
 /// How long packets may take on a busy machine.
 const LIMIT: Duration = Duration::from_secs(5);
 
+/// Where packets go.
+#[derive(Debug, Clone, Copy)]
+pub struct Target {
+    /// The interface's.
+    pub mac: [u8; 6],
+    /// The host's address.
+    pub v4: Ipv4Addr,
+    /// The host's IPv6 address.
+    pub v6: Ipv6Addr,
+}
+
+impl Target {
+    /// A packet of a source to the address of its family.
+    pub fn frame(&self, sender: &Sender, source: IpAddr) -> Frame {
+        let address: IpAddr = if source.is_ipv4() {
+            self.v4.into()
+        } else {
+            self.v6.into()
+        };
+        Frame::udp(
+            (&sender.mac(), &self.mac),
+            SocketAddr::new(source, 4_000),
+            SocketAddr::new(address, 9),
+            b"let me in",
+        )
+    }
+}
+
 /// One interface of the outside, the host behind it, and a counter there.
 #[derive(Debug)]
 pub struct Wire<'a> {
     sender: Arc<Sender>,
+    target: Target,
     arrivals: Arrivals<'a>,
     watched: Mutex<BTreeSet<IpAddr>>,
 }
 
 impl<'a> Wire<'a> {
-    pub(super) fn new(
-        outside: &Namespace,
-        interface: &str,
-        host: &'a Namespace,
+    /// Packets over an interface of the outside, which the host's is at the other end of.
+    /// `purpose` keeps the counters of one host apart.
+    ///
+    /// # Errors
+    /// There is no such interface, or nft fails.
+    pub fn new(
+        (outside, interface): (&Namespace, &str),
+        (host, target): (&'a Namespace, Target),
         purpose: &str,
     ) -> Result<Self> {
         Ok(Self {
             sender: Arc::new(Sender::new(outside, interface)?),
+            target,
             arrivals: Arrivals::new(host, purpose)?,
             watched: Mutex::default(),
         })
@@ -83,13 +117,14 @@ impl<'a> Wire<'a> {
     /// # Errors
     /// The interface is down.
     pub fn send(&self, source: IpAddr, packets: u64) -> Result<()> {
-        let frame = frame(&self.sender, source);
+        let frame = self.target.frame(&self.sender, source);
         (0..packets).try_for_each(|_| self.sender.send(&frame))
     }
 
     /// Bytes of one packet of a source, from the Ethernet header on.
     pub fn frame_bytes(&self, source: IpAddr) -> u64 {
-        frame(&self.sender, source).bytes().len() as u64
+        let frame = self.target.frame(&self.sender, source);
+        frame.bytes().len() as u64
     }
 
     /// Counts the packets of these sources from now on, where it does not yet.
@@ -130,7 +165,10 @@ impl<'a> Wire<'a> {
         for source in &sources {
             self.count(*source)?;
         }
-        let frames: Vec<Frame> = sources.iter().map(|s| frame(&self.sender, *s)).collect();
+        let frames: Vec<Frame> = sources
+            .iter()
+            .map(|source| self.target.frame(&self.sender, *source))
+            .collect();
         let rounds = Arc::new(AtomicU64::new(0));
         let over = Arc::new(AtomicBool::new(false));
         let (sender, counted, stop) = (
@@ -199,19 +237,6 @@ impl Drop for Traffic {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Relaxed);
     }
-}
-
-/// A packet of a source to the host's address of its family.
-pub fn frame(sender: &Sender, source: IpAddr) -> Frame {
-    let host: IpAddr = if source.is_ipv4() { HOST } else { HOST_V6 }
-        .parse()
-        .unwrap_or(source);
-    Frame::udp(
-        (&sender.mac(), &MAC),
-        SocketAddr::new(source, 4_000),
-        SocketAddr::new(host, 9),
-        b"let me in",
-    )
 }
 
 fn address(text: &str) -> Result<IpAddr> {

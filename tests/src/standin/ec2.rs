@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -145,6 +145,11 @@ impl Ec2StandIn {
             .and_then(|outcomes| outcomes.get(outcome))
             .copied()
             .unwrap_or(0)
+    }
+
+    /// When each call came in since the start, by its action.
+    pub fn asked(&self) -> Vec<(Instant, String)> {
+        self.shared.lock().asked.clone()
     }
 
     /// Ends it; when this returns, connections are refused.

@@ -1,7 +1,7 @@
 //! How the EC2 stand-in answers a request.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hyper::{Method, Request};
@@ -41,6 +41,7 @@ pub(super) struct Inner {
     throttle: Throttle,
     pub(super) faults: Faults,
     pub(super) calls: Calls,
+    pub(super) asked: Vec<(Instant, String)>,
     requests: u64,
     pub(super) changes: watch::Sender<Snapshot>,
 }
@@ -55,6 +56,7 @@ impl Shared {
             throttle: Throttle::new(config.throttle, clock::monotonic()),
             faults: Faults::default(),
             calls: Calls::new(),
+            asked: Vec::new(),
             requests: 0,
             changes: watch::Sender::new(Snapshot {
                 version: 0,
@@ -138,6 +140,7 @@ impl Shared {
         let (strike, id) = {
             let mut inner = self.lock();
             inner.requests += 1;
+            inner.asked.push((clock::monotonic(), action.clone()));
             let id = format!("00000000-0000-4000-8000-{:012x}", inner.requests);
             (inner.faults.strike(&action), id)
         };

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use nicban_tests::clock::now;
-use nicban_tests::daemon::{Daemon, HONEST, HONEST_V6, Program, Site, frame, program};
+use nicban_tests::daemon::{Daemon, HONEST, HONEST_V6, Program, Site, TARGET, program};
 use nicban_tests::net::{Arrived, Sender, Tally};
 use nicban_tests::wait;
 
@@ -299,7 +299,7 @@ fn send_until(stop: &AtomicBool, site: &Site, interface: &str, rounds: &AtomicU6
         };
         let frames = sources
             .iter()
-            .map(|source| Ok((*source, frame(&sender, source.parse()?))))
+            .map(|source| Ok((*source, TARGET.frame(&sender, source.parse()?))))
             .collect::<Result<Vec<_>>>()?;
         'rounds: while !stop.load(Ordering::Relaxed) {
             for (source, frame) in &frames {
