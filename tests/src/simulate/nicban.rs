@@ -202,13 +202,12 @@ struct Notes(Vec<LedgerEntry>);
 
 impl Ledger for Notes {
     fn intend(&mut self, acl: &str, rule: &Rule, now: i64) -> Result<(), LedgerError> {
-        if !self.0.iter().any(|it| it.acl == acl && it.rule == *rule) {
-            self.0.push(LedgerEntry {
-                acl: acl.to_owned(),
-                rule: *rule,
-                since: now,
-            });
-        }
+        self.withdraw(acl, rule)?;
+        self.0.push(LedgerEntry {
+            acl: acl.to_owned(),
+            rule: *rule,
+            since: now,
+        });
         Ok(())
     }
 
@@ -240,6 +239,7 @@ pub(super) fn run(trace: &Trace, settings: &Settings) -> Result<Tally> {
         ..Pace::default()
     };
     let site_of_host = Place {
+        region: "eu-central-1".to_owned(),
         subnets: vec!["subnet-0".to_owned()],
         account: ACCOUNT.to_owned(),
         vpc_networks: Vec::new(),

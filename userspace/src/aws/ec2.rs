@@ -2,7 +2,7 @@
 
 use std::sync::{PoisonError, RwLock};
 
-use aws_config::SdkConfig;
+use aws_config::{Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::config::{Builder, IdentityCache};
@@ -20,6 +20,8 @@ use crate::nacl::error::{ApiError, ErrorKind, Operation};
 #[derive(Debug)]
 pub struct Ec2 {
     settings: SdkConfig,
+    /// Where the SDK finds the credentials itself.
+    region: Option<Region>,
     client: RwLock<Client>,
 }
 
@@ -28,15 +30,18 @@ impl Ec2 {
     /// SDK finds: on an instance, those of its role. `AWS_ENDPOINT_URL_EC2` names
     /// another endpoint. Nothing is sent yet.
     pub async fn connect(region: &str) -> Self {
-        let region = aws_config::Region::new(region.to_owned());
-        Self::new(super::loader(region).load().await)
+        let region = Region::new(region.to_owned());
+        Self {
+            region: Some(region.clone()),
+            ..Self::new(super::loader(region).load().await)
+        }
     }
 
     /// As [`Ec2::connect`], for an endpoint that is not AWS's, with keys of its own:
     /// a double of EC2 on this machine, such as `http://127.0.0.1:5000`.
     pub async fn at(endpoint: &str, region: &str, access_key: &str, secret: &str) -> Self {
         let keys = Credentials::new(access_key, secret, None, None, "given");
-        let loader = super::loader(aws_config::Region::new(region.to_owned()))
+        let loader = super::loader(Region::new(region.to_owned()))
             .endpoint_url(endpoint)
             .credentials_provider(keys);
         Self::new(loader.load().await)
@@ -44,7 +49,11 @@ impl Ec2 {
 
     pub(super) fn new(settings: SdkConfig) -> Self {
         let client = RwLock::new(Client::new(&settings));
-        Self { settings, client }
+        Self {
+            settings,
+            region: None,
+            client,
+        }
     }
 
     fn client(&self) -> Client {
@@ -53,22 +62,28 @@ impl Ec2 {
     }
 
     /// The SDK keeps credentials until their own end, which may be hours away,
-    /// also when EC2 refuses them. The next call fetches others.
-    fn heed(&self, error: ApiError) -> ApiError {
+    /// also when EC2 refuses them; goes on with them while it can't fetch others; and
+    /// keeps the session token of the instance metadata for as long, also when that is
+    /// refused. The next call begins with nothing of all that.
+    async fn heed(&self, error: ApiError) -> ApiError {
         if error.kind == ErrorKind::Credentials {
-            let fresh = Builder::from(&self.settings)
-                .identity_cache(IdentityCache::lazy().build())
-                .build();
-            let mut client = self.client.write().unwrap_or_else(PoisonError::into_inner);
-            *client = Client::from_conf(fresh);
+            let fresh = if let Some(region) = &self.region {
+                Client::new(&super::loader(region.clone()).load().await)
+            } else {
+                let cache = IdentityCache::lazy().build();
+                let settings = Builder::from(&self.settings).identity_cache(cache);
+                Client::from_conf(settings.build())
+            };
+            *self.client.write().unwrap_or_else(PoisonError::into_inner) = fresh;
         }
         error
     }
 
     async fn change(&self, acl: &str, mutation: &Mutation, dry_run: bool) -> Result<(), ApiError> {
-        self.attempt(acl, mutation, dry_run)
-            .await
-            .map_err(|error| self.heed(error))
+        match self.attempt(acl, mutation, dry_run).await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.heed(error).await),
+        }
     }
 
     async fn attempt(&self, acl: &str, mutation: &Mutation, dry_run: bool) -> Result<(), ApiError> {
@@ -138,8 +153,13 @@ impl AclApi for Ec2 {
             .send();
         let mut acls = Vec::new();
         while let Some(page) = pages.next().await {
-            let page =
-                page.map_err(|error| self.heed(failure(Operation::Describe, None, error)))?;
+            let page = match page {
+                Ok(page) => page,
+                Err(error) => {
+                    let error = failure(Operation::Describe, None, error);
+                    return Err(self.heed(error).await);
+                }
+            };
             for acl in page.network_acls() {
                 acls.push(convert::acl(acl).map_err(|error| unreadable(None, error))?);
             }
@@ -148,13 +168,14 @@ impl AclApi for Ec2 {
     }
 
     async fn describe(&self, acl: &str) -> Result<Acl, ApiError> {
-        let found = self
-            .client()
-            .describe_network_acls()
-            .network_acl_ids(acl)
-            .send()
-            .await
-            .map_err(|error| self.heed(failure(Operation::Describe, Some(acl), error)))?;
+        let call = self.client().describe_network_acls().network_acl_ids(acl);
+        let found = match call.send().await {
+            Ok(found) => found,
+            Err(error) => {
+                let error = failure(Operation::Describe, Some(acl), error);
+                return Err(self.heed(error).await);
+            }
+        };
         match found.network_acls() {
             [one] => convert::acl(one).map_err(|error| unreadable(Some(acl), error)),
             others => Err(ApiError {

@@ -53,6 +53,7 @@ pub fn place(discovery: &Discovery) -> Place {
     vpc_networks.sort();
     vpc_networks.dedup();
     Place {
+        region: discovery.region.clone(),
         subnets: discovery.subnets(),
         account: discovery.account.clone(),
         vpc_networks,

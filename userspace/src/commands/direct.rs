@@ -43,18 +43,22 @@ mod with_aws {
         config::Config,
         nacl::{
             acl::{Acl, RuleAction},
-            apply::{Outcome, apply},
+            apply::{Outcome, apply, strike_out},
             caller::Caller,
-            clock::SystemClock,
+            clock::{Clock as _, SystemClock},
             discover::Discovery as Found,
+            gone::strike_out_gone,
             ledger::{Ledger as _, LedgerEntry},
             market::MarketState,
             plan::{Finding, Input, plan, release as plan_release},
             quota::LearntQuotas,
             selftest::selftest,
         },
-        store::FILE_NAME,
+        store::{FILE_NAME, SqliteLedger},
     };
+
+    /// Between two looks for what EC2 does not show yet.
+    const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
     /// How long EC2 may take to show a change.
     const PATIENCE: Duration = Duration::from_mins(1);
@@ -205,11 +209,39 @@ mod with_aws {
         }
         let found = site::site(config, &Imds::new()).await?;
         let mut caller = site::caller(&config.nacl, &found).await;
+        let settle = config.nacl.plan().settle;
+        let mut removed = Vec::new();
+        loop {
+            removed.extend(take_out(&mut caller, &mut ledger).await?);
+            let observed = found.observe(&mut caller).await?;
+            strike_out_gone(&mut caller, &mut ledger, &observed, settle).await?;
+            let now = caller.clock().unix();
+            let records = ledger.entries()?;
+            let mut young = records.iter().filter(|it| is_younger(it, settle, now));
+            if young.next().is_none() {
+                return Ok(removed);
+            }
+            // EC2 shows by then whether there is an entry.
+            caller.clock().sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    fn is_younger(record: &LedgerEntry, age: Duration, now: i64) -> bool {
+        record.since.abs_diff(now) < age.as_secs()
+    }
+
+    /// Takes out what EC2 shows.
+    async fn take_out(
+        caller: &mut Caller<Ec2, SystemClock>,
+        ledger: &mut SqliteLedger,
+    ) -> anyhow::Result<Vec<String>> {
+        let records = ledger.entries()?;
         // Also from a NACL that this host's subnets have been taken from since.
         let known: BTreeSet<String> = records.iter().map(|entry| entry.acl.clone()).collect();
         let acls = caller.describe_each(&known).await?;
-        let plan = plan_release(&acls, &records);
-        let report = apply(&mut caller, &mut ledger, &plan.steps).await;
+        let plan = plan_release(&acls, &records, caller.clock().unix());
+        strike_out(ledger, &plan.forget)?;
+        let report = apply(caller, ledger, &plan.steps).await;
         let mut removed = Vec::new();
         let mut failed = Vec::new();
         for (step, outcome) in plan.steps.iter().zip(&report.outcomes) {

@@ -31,13 +31,8 @@ mod on_aws {
         config::NaclEnabled,
         engine::Message,
         nacl::{
-            NaclView,
-            cadence::Rhythm,
-            clock::SystemClock,
-            ledger::Ledger as _,
-            market::Measure,
-            reconcile::Reconciler,
-            tier::{End, Tier},
+            NaclView, cadence::Rhythm, clock::SystemClock, ledger::Ledger as _, market::Measure,
+            reconcile::Reconciler, tier::Tier,
         },
         store::{FILE_NAME, SqliteLedger},
     };
@@ -57,19 +52,25 @@ mod on_aws {
             at_most: config.nacl.observe_at_most,
         };
         let mut pause = rhythm.every;
+        let mut before = None;
         loop {
-            match bring_up(&config, &engine).await {
+            match bring_up(&config, &engine, &mut before).await {
                 Ok(reconciler) => {
                     pause = rhythm.every;
-                    match Tier::new(reconciler, engine.clone(), desk, rhythm)
-                        .run()
-                        .await
-                    {
-                        End::Stopped => return,
-                        End::Rediscover(freed) => desk = freed,
+                    let tier = Tier::new(reconciler, engine.clone(), desk, rhythm);
+                    match tier.run().await {
+                        None => return,
+                        Some(homeless) => {
+                            desk = homeless.desk;
+                            before = Some(homeless.reconciler);
+                        }
                     }
                 }
-                Err(idle) => {
+                Err(mut idle) => {
+                    if let Some(before) = &before {
+                        idle.calls.clone_from(before.calls());
+                        idle.promotions = before.promotions();
+                    }
                     desk.show(idle);
                     pause = pause.saturating_mul(2).min(rhythm.at_most);
                 }
@@ -87,30 +88,47 @@ mod on_aws {
         Some(ledger.entries().ok()?.len())
     }
 
-    async fn bring_up(config: &Config, engine: &EngineHandle) -> Result<Ready, NaclView> {
+    /// The reconciler of before, if there is one, in its new place; else a first one.
+    async fn bring_up(
+        config: &Config,
+        engine: &EngineHandle,
+        before: &mut Option<Ready>,
+    ) -> Result<Ready, NaclView> {
         let imds = Imds::new();
         if let Err(error) = imds.answers().await {
+            // Nobody else takes entries out that were put in when it answered.
+            let left_behind = owned(config).is_some_and(|entries| entries > 0);
             let state = match config.nacl.enabled {
-                NaclEnabled::On => NaclState::Degraded,
-                NaclEnabled::Auto | NaclEnabled::Off => NaclState::Off,
+                NaclEnabled::Auto if !left_behind => NaclState::Off,
+                NaclEnabled::Off => NaclState::Off,
+                NaclEnabled::On | NaclEnabled::Auto => NaclState::Degraded,
             };
             return Err(NaclView::idle(
                 state,
                 format!("not on AWS, or its instance metadata service is switched off: {error}"),
             ));
         }
-        connect(config, &imds, engine)
+        connect(config, &imds, engine, before)
             .await
             .map_err(|error| NaclView::idle(NaclState::Degraded, format!("{error:#}")))
     }
 
-    async fn connect(config: &Config, imds: &Imds, engine: &EngineHandle) -> anyhow::Result<Ready> {
+    async fn connect(
+        config: &Config,
+        imds: &Imds,
+        engine: &EngineHandle,
+        before: &mut Option<Ready>,
+    ) -> anyhow::Result<Ready> {
         let discovery = site::site(config, imds).await?;
         let place = site::place(&discovery);
         // Elsewhere an attacker may well stand inside the VPC, and XDP sees it.
         if config.nacl.compete == Measure::Failures {
             let message = Message::Vpc(place.vpc_networks.clone());
             anyhow::ensure!(engine.tell(message).await, "the engine has ended");
+        }
+        if let Some(mut reconciler) = before.take() {
+            reconciler.relocate(place);
+            return Ok(reconciler);
         }
         let ledger = SqliteLedger::open(&config.daemon.state_dir.join(FILE_NAME))
             .context("cannot open the ledger of NACL entries")?;

@@ -137,15 +137,18 @@ where
     let mut intended = None;
     if let Change::Create(rule) | Change::Replace { rule, .. } = change {
         match intend(ledger, acl, rule, caller.clock().unix()) {
-            Ok(true) => intended = Some(rule),
-            Ok(false) => {}
+            Ok(before) => intended = Some((rule, before)),
             Err(error) => return Outcome::Unrecorded(error),
         }
     }
     let answer = caller.mutate(acl, &mutation(change)).await;
     let recorded = match (&answer, change, intended) {
         (Ok(()), Change::Delete { position, .. }, _) => ledger.forget(acl, *position),
-        (Err(failed), _, Some(rule)) if !failed.in_doubt => ledger.withdraw(acl, rule),
+        (Err(failed), _, Some((rule, None))) if !failed.in_doubt => ledger.withdraw(acl, rule),
+        // It may be of an entry that is not shown yet: not this step's to withdraw.
+        (Err(failed), _, Some((rule, Some(before)))) if !failed.in_doubt => {
+            ledger.intend(acl, rule, before)
+        }
         // In doubt the record stays; and after a success that of a replaced rule
         // does too, until that rule is no longer seen.
         _ => Ok(()),
@@ -159,23 +162,19 @@ where
     }
 }
 
-/// Records a rule, and says whether that is new. A record that was there before
-/// may be of an entry that is too young to be seen: it is not this step's to
-/// withdraw.
+/// Records a rule as put there at `now`, and says since when it was recorded before.
 fn intend<L: Ledger + ?Sized>(
     ledger: &mut L,
     acl: &str,
     rule: &Rule,
     now: i64,
-) -> Result<bool, LedgerError> {
+) -> Result<Option<i64>, LedgerError> {
     let known = ledger
         .entries()?
-        .iter()
-        .any(|entry| entry.acl == acl && entry.rule == *rule);
-    if !known {
-        ledger.intend(acl, rule, now)?;
-    }
-    Ok(!known)
+        .into_iter()
+        .find(|entry| entry.acl == acl && entry.rule == *rule);
+    ledger.intend(acl, rule, now)?;
+    Ok(known.map(|entry| entry.since))
 }
 
 #[cfg(test)]

@@ -26,12 +26,17 @@ impl Believed {
     /// EC2 shows this at `now`, in seconds since the Unix epoch; changes show within
     /// `settle`.
     pub fn observed(&mut self, acls: Vec<Acl>, now: i64, settle: Duration) {
-        self.acls = acls;
         self.recent
             .retain(|(at, _, _)| at.abs_diff(now) < settle.as_secs());
+        self.acls = self.corrected(acls);
+    }
+
+    /// NACLs that EC2 shows, with what it has acknowledged lately.
+    pub fn corrected(&self, mut acls: Vec<Acl>) -> Vec<Acl> {
         for (_, acl, change) in &self.recent {
-            take_in(&mut self.acls, acl, change);
+            take_in(&mut acls, acl, change);
         }
+        acls
     }
 
     /// EC2 has acknowledged a change at `now`, in seconds since the Unix epoch.

@@ -39,7 +39,7 @@ pub trait Ledger {
     ///
     /// It adds to what is recorded for the position and takes nothing away: while
     /// one rule replaces another, either may be what stands there, and both are
-    /// ours. Recorded already, a rule keeps its time.
+    /// ours. Recorded already, a rule gets the new time.
     fn intend(&mut self, acl: &str, rule: &Rule, now: i64) -> Result<(), LedgerError>;
 
     /// Drops all that is recorded for the position; nothing recorded is no error.
@@ -95,12 +95,14 @@ impl MemoryLedger {
 impl Ledger for MemoryLedger {
     fn intend(&mut self, acl: &str, rule: &Rule, now: i64) -> Result<(), LedgerError> {
         self.admit("intend")?;
-        if !self.networks(acl, rule.position).contains(&rule.network) {
-            self.entries.push(LedgerEntry {
+        let mut records = self.entries.iter_mut();
+        match records.find(|entry| entry.acl == acl && entry.rule == *rule) {
+            Some(known) => known.since = now,
+            None => self.entries.push(LedgerEntry {
                 acl: acl.to_owned(),
                 rule: *rule,
                 since: now,
-            });
+            }),
         }
         Ok(())
     }

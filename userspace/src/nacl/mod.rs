@@ -13,6 +13,7 @@ pub mod docket;
 pub mod error;
 #[cfg(test)]
 mod fake;
+pub mod gone;
 pub mod handle;
 pub mod ledger;
 pub mod market;

@@ -205,13 +205,20 @@ pub fn plan(input: &Input<'_>) -> Plan {
     plan
 }
 
-/// Takes every entry of ours out of the NACLs, and nothing else.
-pub fn release(acls: &[Acl], ledger: &[LedgerEntry]) -> Plan {
+/// Takes every entry of ours out of the NACLs, and nothing else. What EC2 does not show
+/// at `now` (seconds since the Unix epoch) is struck out once it can't show any more.
+pub fn release(acls: &[Acl], ledger: &[LedgerEntry], now: i64) -> Plan {
     let mut plan = Plan::default();
     let observed = survey::by_id(acls);
     finding::unobserved(&observed, ledger, &mut plan.findings);
     for (id, acl) in observed {
-        for rule in survey::ours_anywhere(acl, ledger) {
+        let ours = survey::ours_anywhere(acl, ledger);
+        let unseen = ledger
+            .iter()
+            .filter(|record| record.acl == id && !ours.contains(&record.rule));
+        let disproved = unseen.filter(|record| !survey::may_show(record, now));
+        plan.forget.extend(disproved.cloned());
+        for rule in ours {
             plan.steps.push(Step {
                 acl: id.to_owned(),
                 change: Change::Delete {

@@ -4,7 +4,6 @@
 mod properties;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use ipnet::IpNet;
 use nicban_protocol::{Mode, NaclEntry, NaclStep};
@@ -18,6 +17,7 @@ use super::{
     caller::{CallError, Caller, Calls},
     clock::Clock,
     error::Response,
+    gone::strike_out_gone,
     ledger::{Ledger, LedgerEntry, LedgerError},
     market::{Candidate, MarketState, Measure},
     plan::{Change, Finding, Input, Plan, PlanConfig, Step, plan, release},
@@ -33,10 +33,7 @@ pub use crate::engine::Market as Contenders;
 pub struct Reconciler<A, C, L> {
     caller: Caller<A, C>,
     ledger: L,
-    subnets: Vec<String>,
-    account: String,
-    /// Networks of the VPC, beside those that the engine allows.
-    allowed: Vec<IpNet>,
+    place: Place,
     config: PlanConfig,
     market: MarketState,
     believed: Believed,
@@ -86,6 +83,8 @@ impl RoundError {
 /// Where the tier works.
 #[derive(Debug, Clone)]
 pub struct Place {
+    /// Such as `eu-central-1`.
+    pub region: String,
     /// The host's subnets.
     pub subnets: Vec<String>,
     /// The host's account.
@@ -100,9 +99,7 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
         Self {
             caller,
             ledger,
-            subnets: place.subnets,
-            account: place.account,
-            allowed: place.vpc_networks,
+            place,
             config,
             market: MarketState::default(),
             believed: Believed::default(),
@@ -132,8 +129,14 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
     }
 
     /// The clock that observations and changes are timed by.
-    pub fn monotonic(&self) -> Duration {
-        self.caller.clock().monotonic()
+    pub const fn clock(&self) -> &C {
+        self.caller.clock()
+    }
+
+    /// The host stands elsewhere now, or may. What is known of NACLs stays, and so does
+    /// the budget for calls.
+    pub fn relocate(&mut self, place: Place) {
+        self.place = place;
     }
 
     /// What would be done, judged by what is believed; asks nobody.
@@ -162,7 +165,9 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
         findings.extend(self.learnt.findings(self.config.quota));
         Ok(Round {
             done: report.done(),
-            trouble: trouble(&report).or_else(|| foreign(&plan, self.believed.acls())),
+            trouble: trouble(&report)
+                .or_else(|| foreign(&plan, self.believed.acls()))
+                .or_else(|| self.nothing_there()),
             findings,
             slots,
         })
@@ -174,7 +179,9 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
         // Also from a NACL that this host's subnets have been taken from since.
         let known: BTreeSet<String> = ledger.iter().map(|entry| entry.acl.clone()).collect();
         let acls = self.caller.describe_each(&known).await?;
-        let plan = release(&acls, &ledger);
+        let acls = self.believed.corrected(acls);
+        let plan = release(&acls, &ledger, self.clock().unix());
+        strike_out(&mut self.ledger, &plan.forget)?;
         let report = apply(&mut self.caller, &mut self.ledger, &plan.steps).await;
         self.believe(&plan, &report);
         self.market = MarketState::default();
@@ -230,12 +237,30 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
     }
 
     /// Observes the NACLs, which takes a while when EC2 falters.
-    pub async fn observe(&mut self) -> Result<(), CallError> {
-        let acls = self.caller.describe_by_subnets(&self.subnets).await?;
-        let now = self.caller.clock().unix();
-        self.believed.observed(acls, now, self.config.settle);
+    pub async fn observe(&mut self) -> Result<(), RoundError> {
+        let acls = self.caller.describe_by_subnets(&self.place.subnets).await?;
+        let (now, settle) = (self.clock().unix(), self.config.settle);
+        self.believed.observed(acls, now, settle);
         self.learnt.observed(self.believed.acls());
-        Ok(())
+        let observed = self.believed.acls();
+        strike_out_gone(&mut self.caller, &mut self.ledger, observed, settle).await
+    }
+
+    /// How many entries may stand in NACLs for which nicban is to answer.
+    pub fn records(&self) -> Result<usize, LedgerError> {
+        Ok(self.ledger.entries()?.len())
+    }
+
+    /// Says so where EC2 shows no NACL: AWS gives one to each subnet that there is.
+    fn nothing_there(&self) -> Option<(Response, String)> {
+        let Place {
+            region, subnets, ..
+        } = &self.place;
+        self.believed.acls().is_empty().then(|| {
+            let subnets = subnets.join(", ");
+            let why = format!("EC2 shows no network ACL for {subnets} in {region}");
+            (Response::Suspend, why)
+        })
     }
 
     fn plan(&self, contenders: &Contenders, ledger: &[LedgerEntry]) -> Plan {
@@ -246,7 +271,8 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
         };
         let banned: BTreeSet<IpNet> = candidates.iter().map(|it| it.network).collect();
         let allowed: Vec<IpNet> = self
-            .allowed
+            .place
+            .vpc_networks
             .iter()
             .chain(&contenders.allowed)
             .copied()
@@ -259,7 +285,7 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
             allowed: &allowed,
             market: &self.market,
             learnt: &self.learnt,
-            account: Some(&self.account),
+            account: Some(&self.place.account),
             config: &self.config,
             now: self.caller.clock().unix(),
         })
@@ -326,9 +352,11 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
             .entries
             .iter()
             .map(|entry| (entry.position, entry.network));
+        let now = self.clock().unix();
+        let settle = self.config.settle.as_secs();
         let ours = ledger
             .iter()
-            .filter(|record| record.acl == id)
+            .filter(|record| record.acl == id && record.since.abs_diff(now) < settle)
             .map(|record| (record.rule.position, record.rule.network));
         let mut standing: BTreeSet<Position> = seen
             .chain(ours)
@@ -340,7 +368,6 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
         let full_at = u32::try_from(standing)
             .unwrap_or(u32::MAX)
             .saturating_add(1);
-        let now = self.caller.clock().unix();
         self.learnt.refused(list, full_at, now);
     }
 }

@@ -409,7 +409,7 @@ mod tests {
         };
         assert_eq!(step.change, delete);
         // Who wants everything out has it out at once.
-        assert_eq!(release(&acls, &ledger.entries).steps.len(), 1);
+        assert_eq!(release(&acls, &ledger.entries, 0).steps.len(), 1);
     }
 
     #[test]

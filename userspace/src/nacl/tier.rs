@@ -1,4 +1,10 @@
 //! The NACL tier as a task: when to look, when to act, what to say of it.
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod properties;
+
 use std::sync::Arc;
 
 use nicban_protocol::{NaclState, Outcome, RefusalKind, Reply};
@@ -104,6 +110,12 @@ impl Desk {
     }
 }
 
+/// An error with its cause.
+fn in_full(error: &RoundError) -> String {
+    std::error::Error::source(error)
+        .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
+}
+
 /// The operator's word could not be kept.
 fn unmarked(error: &std::io::Error) -> Reply {
     refused(
@@ -123,13 +135,14 @@ pub struct Tier<A, C, L> {
     reason: String,
 }
 
-/// Why a tier came to its end.
+/// What is left of a tier when the subnet has another NACL, or none: where this host
+/// stands is to be discovered anew, and the tier begun again with both.
 #[derive(Debug)]
-pub enum End {
-    /// The daemon stops.
-    Stopped,
-    /// The subnet has another NACL now, or none: discover again.
-    Rediscover(Desk),
+pub struct Homeless<A, C, L> {
+    /// Where orders arrive.
+    pub desk: Desk,
+    /// With its budget for calls, which a new one would have to the full.
+    pub reconciler: Reconciler<A, C, L>,
 }
 
 impl<A: AclApi, C: Clock, L: Ledger + Send> Tier<A, C, L> {
@@ -151,28 +164,34 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Tier<A, C, L> {
         }
     }
 
-    /// Works until the engine or every handle is gone, or EC2 must be asked anew
-    /// where this host stands.
-    pub async fn run(mut self) -> End {
+    /// Works until the engine or every handle is gone (`None`), or EC2 must be asked
+    /// anew where this host stands.
+    pub async fn run(mut self) -> Option<Homeless<A, C, L>> {
         if self.desk.released.is_set() {
             self.be_released();
             self.show();
         }
         loop {
             let released = self.desk.released.is_set();
-            let due = self.cadence.is_due(self.reconciler.monotonic());
+            let due = self.cadence.is_due(self.reconciler.clock().monotonic());
+            if released && due {
+                self.release_the_rest().await;
+            }
             if !released
                 && (due || self.has_work().await)
                 && let Some(Response::Rediscover) = self.act(due).await
             {
-                return End::Rediscover(self.desk);
+                return Some(Homeless {
+                    desk: self.desk,
+                    reconciler: self.reconciler,
+                });
             }
             let order = tokio::select! {
                 order = self.desk.orders.recv() => order,
-                () = tokio::time::sleep(LOOK) => continue,
+                () = self.reconciler.clock().sleep(LOOK) => continue,
             };
             match order {
-                None => return End::Stopped,
+                None => return None,
                 Some(Order::Plan(reply)) => {
                     let answer = self.preview().await;
                     drop(reply.send(answer));
@@ -190,10 +209,39 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Tier<A, C, L> {
     }
 
     fn be_released(&mut self) {
-        self.be(
-            NaclState::Released,
-            "released by the operator; `nicban nacl resume` takes the tier up again".to_owned(),
-        );
+        let rest = self.rest();
+        let why =
+            format!("released by the operator{rest}; `nicban nacl resume` takes the tier up again");
+        self.be(NaclState::Released, why);
+    }
+
+    /// What is to be said of entries that EC2 may yet show after a release.
+    fn rest(&self) -> String {
+        match self.reconciler.records() {
+            Ok(0) => String::new(),
+            Ok(more) => format!("; {more} more are taken out should EC2 still show them"),
+            Err(error) => format!("; {error}"),
+        }
+    }
+
+    /// What EC2 did not show at the release is taken out as it shows.
+    async fn release_the_rest(&mut self) {
+        if self.reconciler.records().is_ok_and(|records| records == 0) {
+            return;
+        }
+        self.cadence.observed(self.reconciler.clock().monotonic());
+        self.cadence.unchanged();
+        match self.reconciler.release().await {
+            Ok(_) => self.be_released(),
+            Err(error) => {
+                let why = in_full(&error);
+                self.be(
+                    NaclState::Released,
+                    format!("released by the operator; {why}"),
+                );
+            }
+        }
+        self.show();
     }
 
     /// Who competes; `None` when the engine has ended.
@@ -219,7 +267,7 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Tier<A, C, L> {
     /// One round, and what follows from it. A change rests on an observation that is
     /// fresh, whether one is due or not.
     async fn act(&mut self, due: bool) -> Option<Response> {
-        let observe = due || !self.cadence.is_fresh(self.reconciler.monotonic());
+        let observe = due || !self.cadence.is_fresh(self.reconciler.clock().monotonic());
         let response = match self.observe_and_plan(observe).await {
             Ok(Some(round)) => self.after(round, observe),
             Ok(None) => return None,
@@ -233,7 +281,7 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Tier<A, C, L> {
     /// `None` when the engine has ended.
     async fn observe_and_plan(&mut self, observe: bool) -> Result<Option<Round>, RoundError> {
         if observe {
-            self.cadence.observed(self.reconciler.monotonic());
+            self.cadence.observed(self.reconciler.clock().monotonic());
             self.reconciler.observe().await?;
         }
         match self.contenders().await? {
@@ -270,8 +318,7 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Tier<A, C, L> {
 
     fn failed(&mut self, error: &RoundError) -> Response {
         let response = error.response();
-        let why = std::error::Error::source(error)
-            .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
+        let why = in_full(error);
         if response == Response::TurnOff {
             self.be(NaclState::Refused, why);
             self.cadence.rest();
@@ -284,11 +331,7 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Tier<A, C, L> {
 
     fn where_it_works(&self) -> String {
         let acls: Vec<&str> = self.reconciler.acls().collect();
-        if acls.is_empty() {
-            "EC2 shows no network ACL for this host's subnets".to_owned()
-        } else {
-            format!("reconciling {}", acls.join(", "))
-        }
+        format!("reconciling {}", acls.join(", "))
     }
 
     fn be(&mut self, state: NaclState, reason: String) {
@@ -344,7 +387,7 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Tier<A, C, L> {
         let reply = match outcome {
             Ok((entries, report)) if report.complete() => {
                 self.be_released();
-                done(format!("{entries} entries taken out"))
+                done(format!("{entries} entries taken out{}", self.rest()))
             }
             Ok((entries, report)) => {
                 let why = format!(
@@ -354,11 +397,7 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Tier<A, C, L> {
                 self.be(NaclState::Released, why.clone());
                 refused(RefusalKind::Failed, why)
             }
-            Err(error) => {
-                let why = std::error::Error::source(&error)
-                    .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
-                refused(RefusalKind::Failed, why)
-            }
+            Err(error) => refused(RefusalKind::Failed, in_full(&error)),
         };
         self.show();
         reply

@@ -37,7 +37,7 @@ impl SqliteLedger {
 
 const INTEND: &str = "
     INSERT INTO nacl_entries (acl, direction, number, network, since)
-    VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING";
+    VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET since = excluded.since";
 
 impl Ledger for SqliteLedger {
     fn intend(&mut self, acl: &str, rule: &Rule, now: i64) -> Result<(), LedgerError> {

@@ -402,7 +402,7 @@ fn the_ledger_remembers_what_may_stand_at_a_position() {
     assert_eq!(
         all(&ledger),
         [
-            entry("acl-1", first, 10),
+            entry("acl-1", first, 11),
             entry("acl-1", second, 12),
             entry("acl-1", egress, 13),
             entry("acl-2", first, 14),

@@ -8,7 +8,7 @@ use aws_sdk_ec2::config::{Credentials, SharedCredentialsProvider};
 
 async fn client(server: &Server) -> Ec2 {
     let credentials = Credentials::new("AKIDEXAMPLE", "secret", None, None, "test");
-    let config = crate::aws::loader(aws_config::Region::from_static("eu-central-1"))
+    let config = crate::aws::loader(Region::from_static("eu-central-1"))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
         .endpoint_url(server.url())
         .load()
@@ -369,7 +369,7 @@ async fn no_credentials_is_not_a_dead_network() {
     let server = Server::replying([]);
     let nobody = aws_credential_types::provider::future::ProvideCredentials::ready;
     let absent = aws_credential_types::provider::error::CredentialsError::not_loaded_no_source;
-    let config = crate::aws::loader(aws_config::Region::from_static("eu-central-1"))
+    let config = crate::aws::loader(Region::from_static("eu-central-1"))
         .credentials_provider(aws_credential_types::credential_fn::provide_credentials_fn(
             move || async move { nobody(Err(absent())).await },
         ))

@@ -12,6 +12,10 @@ use crate::nacl::market::{Market, Withdrawn};
 use crate::nacl::quota::List;
 use crate::nacl::selftest;
 
+/// How long EC2 may take at the worst to show a change, in seconds: twice the pause up
+/// to which one is to look again ("Eventual consistency in the Amazon EC2 API").
+const LATEST: u64 = 600;
+
 /// An entry of ours.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ours {
@@ -34,6 +38,8 @@ pub(super) struct Survey<'a> {
     pub(super) allows: Vec<&'a Entry>,
     pub(super) withdrawn: BTreeMap<Position, Withdrawn>,
     pub(super) forget: Vec<LedgerEntry>,
+    /// Entries of ours that are taken to be gone from now on.
+    gone: BTreeSet<Rule>,
     pub(super) findings: Vec<Finding>,
     pub(super) slots: BTreeMap<Family, usize>,
 }
@@ -85,6 +91,12 @@ pub(super) fn held(input: &Input<'_>) -> impl Iterator<Item = IpNet> {
     held.map(|known| known.rule.network.trunc())
 }
 
+/// Whether EC2 may still show an entry that it does not show at `now`, in seconds since
+/// the Unix epoch.
+pub(super) fn may_show(record: &LedgerEntry, now: i64) -> bool {
+    record.since.abs_diff(now) < LATEST
+}
+
 /// Whether an entry is what the ledger says that we put there.
 fn is_ours(entry: &Entry, rule: &Rule) -> bool {
     entry.position == rule.position
@@ -121,6 +133,7 @@ impl<'a> Survey<'a> {
                 .collect(),
             withdrawn: before.map(|it| it.withdrawn.clone()).unwrap_or_default(),
             forget: Vec::new(),
+            gone: BTreeSet::new(),
             findings: Vec::new(),
             slots: BTreeMap::new(),
         };
@@ -147,10 +160,8 @@ impl<'a> Survey<'a> {
         let settled = |entry: &LedgerEntry| entry.since.abs_diff(self.input.now) >= settle;
         let ours = found.and_then(|found| known.iter().find(|known| is_ours(found, &known.rule)));
         if let Some(ours) = ours {
-            let stale = known
-                .iter()
-                .filter(|entry| entry.rule.network != ours.rule.network && settled(entry));
-            self.forget.extend(stale.map(|entry| (*entry).clone()));
+            let others = known.iter().copied();
+            self.strike_out(others.filter(|entry| entry.rule.network != ours.rule.network));
             self.admit(ours, !selftest::may_be_at_work(ours, self.input.now));
             return;
         }
@@ -158,12 +169,12 @@ impl<'a> Survey<'a> {
             self.admit(pending, false);
             return;
         }
-        self.forget
-            .extend(known.iter().map(|entry| (*entry).clone()));
+        self.strike_out(known.iter().copied());
         // What EC2 never told of need not have been there: nobody is to blame.
         let Some(gone) = known.iter().find(|known| self.was_there(&known.rule)) else {
             return;
         };
+        self.gone.insert(gone.rule);
         if let Some(found) = found {
             self.findings.push(Finding::Edited {
                 acl: gone.acl.clone(),
@@ -173,6 +184,14 @@ impl<'a> Survey<'a> {
         } else if self.is_wanted(&gone.rule) {
             self.withdraw(&gone.rule);
         }
+    }
+
+    /// Strikes records out, but for those that EC2 may yet prove right: whoever knew of
+    /// such an entry no more would never take it out.
+    fn strike_out<'r>(&mut self, records: impl Iterator<Item = &'r LedgerEntry>) {
+        let now = self.input.now;
+        let disproved = records.filter(|record| !may_show(record, now));
+        self.forget.extend(disproved.cloned());
     }
 
     /// Whether EC2 has acknowledged or shown an entry. Of a daemon before this one
@@ -187,7 +206,7 @@ impl<'a> Survey<'a> {
         let earlier = self.before.map(|before| &before.confirmed);
         let records = self.input.ledger.iter();
         records
-            .filter(|known| known.acl == self.acl.id)
+            .filter(|known| known.acl == self.acl.id && !self.gone.contains(&known.rule))
             .filter(|known| {
                 let mut entries = self.acl.entries.iter();
                 entries.any(|entry| is_ours(entry, &known.rule))

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use proptest::prelude::*;
 
@@ -85,6 +86,7 @@ fn reconciler(mutations: Allowance, describes: Allowance, config: PlanConfig) ->
         ..Pace::default()
     };
     let site = Place {
+        region: "eu-central-1".to_owned(),
         subnets: vec![SUBNET.to_owned()],
         account: "123456789012".to_owned(),
         vpc_networks: Vec::new(),
@@ -131,8 +133,8 @@ async fn keep_rhythm(
     contenders: &Contenders,
     until: Duration,
 ) {
-    while reconciler.monotonic() < until {
-        let now = reconciler.monotonic();
+    while reconciler.clock().monotonic() < until {
+        let now = reconciler.clock().monotonic();
         let preview = reconciler.preview(contenders).unwrap();
         let due = cadence.is_due(now);
         if due || !preview.steps.is_empty() {

@@ -47,8 +47,57 @@ fn a_replacement_whose_reply_was_lost_is_known_for_what_it_is() {
         let plan = world.reconcile();
         assert!(plan.steps.is_empty() && plan.findings.is_empty());
         assert!(world.denies(&host(99)) && !world.denies(&host(18)));
+        // Until EC2 can't show the other one any more.
+        pass(&mut world, 540);
+        let plan = world.reconcile();
+        assert!(plan.steps.is_empty() && plan.findings.is_empty());
         assert_eq!(world.ledger.len(), 18, "{call:?}");
     }
+}
+
+#[test]
+fn what_shows_later_than_it_should_is_known_as_ours_all_the_same() {
+    for call in [Call::Works, Call::ReplyLost] {
+        let mut world = World::new();
+        world.ban(&host(1), 1.0, 1);
+        let before = world.acls.clone();
+        let plan = world.plan();
+        world.begin(&plan);
+        world.execute(&plan.steps[0], call);
+        let after = std::mem::replace(&mut world.acls, before.clone());
+        for _ in 0..5 {
+            pass(&mut world, 100);
+            let plan = world.plan();
+            world.begin(&plan);
+        }
+        world.acls = after;
+        assert!(world.reconcile().steps.is_empty(), "{call:?}");
+        world.unban(&host(1));
+        world.reconcile();
+        assert_eq!(world.acls, before, "{call:?}");
+    }
+}
+
+#[test]
+fn what_never_shows_is_accused_of_once_and_struck_out_in_the_end() {
+    let mut world = World::new();
+    world.ban(&host(1), 1.0, 1);
+    let before = world.acls.clone();
+    world.reconcile();
+    world.acls = before;
+    world.unban(&host(1));
+    pass(&mut world, 31);
+    let mut told = 0;
+    for _ in 0..57 {
+        let plan = world.reconcile();
+        assert!(plan.steps.is_empty());
+        told += plan.findings.len();
+        assert_eq!(world.ledger.len(), 1);
+        pass(&mut world, 10);
+    }
+    world.reconcile();
+    assert!(world.ledger.is_empty());
+    assert_eq!(told, 0, "whose ban is over need not come back");
 }
 
 #[test]
