@@ -20,3 +20,4 @@ mod neighbours;
 mod release;
 mod site;
 mod slots;
+mod worst;

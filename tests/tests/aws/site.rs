@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::process::Command;
 use std::rc::Rc;
@@ -10,9 +11,12 @@ use std::time::Duration;
 
 use nicban_protocol::{Ban, Client, NaclState, NaclStatus, Outcome, Reply, Request, Status};
 pub(crate) use nicban_tests::clock::now;
+use nicban_tests::daemon::{Target, Wire};
 use nicban_tests::net::{Link, Namespace, Scratch, veth};
 use nicban_tests::process::Process;
 use nicban_tests::standin::acl::{Acl, Action};
+use nicban_tests::standin::config::Ec2Config;
+use nicban_tests::standin::credentials::Issued;
 use nicban_tests::standin::ec2::Ec2StandIn;
 use nicban_tests::standin::imds::ImdsControl;
 use nicban_tests::standin::metadata::Interface;
@@ -144,6 +148,24 @@ impl Site {
             "ens5",
             more,
         )
+    }
+
+    /// Packets to the instance, whose namespace is `host`.
+    pub(crate) fn wire(host: &Namespace) -> Wire<'_> {
+        let target = Target {
+            mac: [6, 0, 0, 0, 0, 1],
+            v4: Ipv4Addr::new(10, 0, 1, 10),
+            v6: Ipv6Addr::LOCALHOST,
+        };
+        Wire::new((host, "wire"), (host, target), "aws").unwrap()
+    }
+
+    /// Another EC2 that the instance can reach.
+    pub(crate) fn another_ec2(&self, config: Ec2Config) -> Ec2StandIn {
+        let runtime: &Runtime = &self.runtime;
+        let start = || runtime.block_on(Ec2StandIn::start(config, Issued::default()));
+        let started = self.host.enter(start);
+        started.unwrap().unwrap()
     }
 
     /// Another instance in the same subnet, with this interface: it shares the namespace,
