@@ -5,6 +5,7 @@ use std::io::{self, BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use super::acl::Acl;
 use super::raw::{self, Reply};
@@ -14,6 +15,10 @@ mod shown;
 
 /// The release that the differences in README.md were found with.
 pub const RELEASE: &str = "5.2.5";
+
+/// How long to wait for a reply: for the first one moto loads what it knows of EC2, which
+/// takes seconds of a processor that others may have.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A moto server on a free loopback port; it is killed when dropped.
 #[derive(Debug)]
@@ -124,7 +129,7 @@ impl Moto {
             ("Authorization", &raw::authorization("AKIASTANDIN", region)),
         ];
         let body = raw::form(action, parameters);
-        raw::send(self.addr, "POST", "/", &headers, &body, raw::PATIENCE)
+        raw::send(self.addr, "POST", "/", &headers, &body, PATIENCE)
             .map_err(failed(format!("calling moto: {action}")))
     }
 
