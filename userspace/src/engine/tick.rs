@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use ipnet::IpNet;
-use nicban_protocol::{BanRow, FamilyCounters};
+use nicban_protocol::{BanRow, FamilyCounters, Refusal};
 
 use super::{Engine, Market, batch::Batch, words};
 use crate::{
@@ -38,22 +38,36 @@ pub(super) struct Tally {
 impl Engine {
     /// Lifts what has ended.
     pub(super) fn serve_deadlines(&mut self, now: Now, batch: &mut Batch) {
-        let due = self.bans.plan_due(now.seconds(), LIFTED_AT_ONCE);
-        self.is_behind = due.len() >= LIFTED_AT_ONCE;
-        if self.carry_out_all(due, now, batch).is_err() {
-            // One by one, so that what the kernel keeps does not keep the others.
-            for change in self.bans.plan_due(now.seconds(), LIFTED_AT_ONCE) {
-                if let Err(refusal) = self.carry_out(change, now, batch) {
-                    self.troubles.note("expiry", refusal.message);
-                    // What the kernel keeps is tried again with the next tick, not at once.
-                    self.is_behind = false;
-                    return;
-                }
+        let mut left = LIFTED_AT_ONCE;
+        // A plan is about one jail's flush, or about ends: each has to be carried out before
+        // those are answered who asked for it.
+        while left > 0 {
+            let due = self.bans.plan_due(now.seconds(), left);
+            if due.is_empty() {
+                break;
+            }
+            left = left.saturating_sub(due.len());
+            if self.carry_out_all(due, now, batch).is_err()
+                && let Err(refusal) = self.lift_one_by_one(now, batch)
+            {
+                self.troubles.note("expiry", refusal.message);
+                // What the kernel keeps is tried again with the next tick, not at once.
+                self.is_behind = false;
+                return;
             }
         }
+        self.is_behind = left == 0;
         self.troubles.clear("expiry");
         self.expire_allowed(now);
         self.roll_back_unconfirmed(now);
+    }
+
+    /// Lifts what has ended, so that what the kernel keeps does not keep the others.
+    fn lift_one_by_one(&mut self, now: Now, batch: &mut Batch) -> Result<(), Refusal> {
+        for change in self.bans.plan_due(now.seconds(), LIFTED_AT_ONCE) {
+            self.carry_out(change, now, batch)?;
+        }
+        Ok(())
     }
 
     /// Reads the counters, unless that was done less than a tick ago.
