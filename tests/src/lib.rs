@@ -17,6 +17,7 @@ pub mod net;
 pub mod packet;
 pub mod process;
 pub mod reboot;
+pub mod resources;
 pub mod simulate;
 pub mod soak;
 pub mod standin;

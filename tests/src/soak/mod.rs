@@ -8,7 +8,6 @@ mod deeds;
 mod model;
 mod options;
 mod outcome;
-mod resources;
 mod scene;
 mod siege;
 
@@ -25,10 +24,10 @@ pub use outcome::Outcome;
 
 use crate::clock::now;
 use crate::daemon::{self, Daemon, Wire};
+use crate::resources::Resources;
 use crate::wait;
 use deeds::Deed;
 use model::Model;
-use resources::Resources;
 use scene::Scene;
 use siege::Siege;
 

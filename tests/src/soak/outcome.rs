@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::resources::Resources;
+use crate::resources::Resources;
 
 /// Counts of a soak in which everything held; shown as a line of JSON.
 #[derive(Debug, Clone, Default, Serialize)]

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt as _;
 use thiserror::Error;
 use tokio::{
     net::UnixListener,
@@ -139,8 +140,8 @@ pub async fn serve(
     tokio::pin!(shutdown);
     loop {
         if places.available_permits() == 0 {
-            // Whoever has been silent for a while makes room: a ban must not wait
-            // behind peers that have nothing to say.
+            // Whoever has been silent, slow or served for a while makes room: a ban must
+            // not wait behind them.
             crowd.notify_one();
         }
         let place = tokio::select! {
@@ -149,6 +150,8 @@ pub async fn serve(
         };
         // The semaphore is never closed.
         let Ok(place) = place else { break };
+        // If it came free by itself, nobody has to make room any more.
+        crowd.notified().now_or_never();
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = &mut shutdown => break,

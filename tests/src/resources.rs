@@ -1,4 +1,4 @@
-//! What the daemon takes of the machine.
+//! What a process takes of the machine.
 
 use std::fs;
 
@@ -12,16 +12,19 @@ const MORE_MEMORY: u64 = 16 * 1024;
 
 /// One look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Resources {
+pub struct Resources {
     /// Resident memory, in KiB.
-    pub(super) memory: u64,
+    pub memory: u64,
     /// Open file descriptors.
-    pub(super) files: usize,
+    pub files: usize,
 }
 
 impl Resources {
     /// What a process takes now.
-    pub(super) fn of(pid: u32) -> Result<Self> {
+    ///
+    /// # Errors
+    /// There is no such process.
+    pub fn of(pid: u32) -> Result<Self> {
         let status =
             fs::read_to_string(format!("/proc/{pid}/status")).context("read its status")?;
         let memory = status
@@ -37,15 +40,19 @@ impl Resources {
     }
 
     /// The larger of each.
-    pub(super) fn most(self, other: Self) -> Self {
+    #[must_use]
+    pub fn most(self, other: Self) -> Self {
         Self {
             memory: self.memory.max(other.memory),
             files: self.files.max(other.files),
         }
     }
 
-    /// Fails if this is more than `first` and some room.
-    pub(super) fn is_flat(self, first: Self) -> Result<()> {
+    /// Whether this is no more than `first` and some room.
+    ///
+    /// # Errors
+    /// It is more.
+    pub fn is_flat(self, first: Self) -> Result<()> {
         ensure!(
             self.files <= first.files + MORE_FILES,
             "{} open file descriptors, at first {}",
