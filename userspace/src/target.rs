@@ -214,7 +214,7 @@ pub fn parse_network(text: &str) -> Result<IpNet, TargetError> {
 }
 
 /// The network of an address; `bits` is within the address's family.
-fn canonical(address: IpAddr, bits: u8) -> IpNet {
+pub(crate) fn canonical(address: IpAddr, bits: u8) -> IpNet {
     match address {
         IpAddr::V4(address) => IpNet::V4(Ipv4Net::new_assert(address, bits).trunc()),
         IpAddr::V6(address) => match (address.to_ipv4_mapped(), bits.checked_sub(96)) {

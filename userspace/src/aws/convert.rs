@@ -1,16 +1,24 @@
 //! EC2's words for a NACL, turned into ours.
 
+use std::collections::BTreeSet;
+
 use aws_sdk_ec2::types;
 use ipnet::IpNet;
 
-use crate::nacl::acl::{Acl, Direction, Entry, Position, RULE_NUMBERS, RuleAction};
+use crate::nacl::acl::{Acl, Direction, Entry, Position, RULE_NUMBERS, RuleAction, is_id};
 
 /// All protocols, in EC2's words.
 pub(super) const ALL_PROTOCOLS: &str = "-1";
 
+/// The numbers of the default denies, of IPv4 and of IPv6: no rule that one creates has them.
+const DEFAULT_DENIES: [i32; 2] = [32_767, 32_768];
+
 /// The tag by which Firewall Manager marks the NACLs that it manages ("Network ACL
 /// policies", AWS Firewall Manager guide).
 const FIREWALL_MANAGER_TAG: &str = "FMManaged";
+
+/// Characters of a value that an error repeats.
+const ECHO: usize = 64;
 
 /// A NACL that EC2 describes in a way that can't be understood. One that can't be
 /// read must not be changed.
@@ -34,25 +42,43 @@ pub(super) enum Unreadable {
         /// What it says.
         value: String,
     },
+    /// EC2 said two things of it.
+    #[error("{what} came twice")]
+    Twice {
+        /// The NACL or the entry.
+        what: String,
+    },
+}
+
+/// Adds a NACL, once; listings that change between two pages name one twice.
+pub(super) fn add(acls: &mut Vec<Acl>, found: &types::NetworkAcl) -> Result<(), Unreadable> {
+    let found = acl(found)?;
+    match acls.iter().find(|known| known.id == found.id) {
+        None => acls.push(found),
+        Some(known) if *known == found => {}
+        Some(_) => return Err(Unreadable::Twice { what: found.id }),
+    }
+    Ok(())
 }
 
 /// Turns a NACL into ours; the default denies are left out.
 pub(super) fn acl(acl: &types::NetworkAcl) -> Result<Acl, Unreadable> {
-    let id = acl
-        .network_acl_id()
-        .ok_or_else(|| missing("a NACL", "networkAclId"))?;
+    let id = named("a NACL", "networkAclId", acl.network_acl_id())?;
     let entries = acl
         .entries()
         .iter()
         .filter_map(|found| entry(id, found).transpose())
-        .collect::<Result<_, _>>()?;
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut positions = BTreeSet::new();
+    if let Some(entry) = entries.iter().find(|it| !positions.insert(it.position)) {
+        return Err(Unreadable::Twice {
+            what: format!("{} of {id}", entry.position),
+        });
+    }
     Ok(Acl {
         id: id.to_owned(),
-        owner: acl
-            .owner_id()
-            .ok_or_else(|| missing(id, "ownerId"))?
-            .to_owned(),
-        vpc: acl.vpc_id().ok_or_else(|| missing(id, "vpcId"))?.to_owned(),
+        owner: named(id, "ownerId", acl.owner_id())?.to_owned(),
+        vpc: named(id, "vpcId", acl.vpc_id())?.to_owned(),
         firewall_manager: acl.tags().iter().any(|tag| {
             tag.key() == Some(FIREWALL_MANAGER_TAG)
                 && tag
@@ -63,7 +89,7 @@ pub(super) fn acl(acl: &types::NetworkAcl) -> Result<Acl, Unreadable> {
     })
 }
 
-/// `None` for a default deny: their numbers are 32767 and 32768.
+/// `None` for a default deny.
 fn entry(acl: &str, entry: &types::NetworkAclEntry) -> Result<Option<Entry>, Unreadable> {
     let number = entry
         .rule_number()
@@ -77,12 +103,15 @@ fn entry(acl: &str, entry: &types::NetworkAclEntry) -> Result<Option<Entry>, Unr
     let odd = |field, value: &str| Unreadable::Odd {
         what: what(),
         field,
-        value: value.to_owned(),
+        value: value.chars().take(ECHO).collect(),
     };
-    if number > i32::from(*RULE_NUMBERS.end()) {
+    if DEFAULT_DENIES.contains(&number) {
         return Ok(None);
     }
-    let number = u16::try_from(number).map_err(|_| odd("ruleNumber", &number.to_string()))?;
+    let number = u16::try_from(number)
+        .ok()
+        .filter(|number| RULE_NUMBERS.contains(number))
+        .ok_or_else(|| odd("ruleNumber", &number.to_string()))?;
     let network = match (entry.cidr_block(), entry.ipv6_cidr_block()) {
         (Some(cidr), None) | (None, Some(cidr)) => cidr
             .parse::<IpNet>()
@@ -103,6 +132,19 @@ fn entry(acl: &str, entry: &types::NetworkAclEntry) -> Result<Option<Entry>, Unr
         network,
         all_traffic: entry.protocol() == Some(ALL_PROTOCOLS),
     }))
+}
+
+/// An id that can stand in a log and in a request.
+fn named<'a>(what: &str, field: &'static str, id: Option<&'a str>) -> Result<&'a str, Unreadable> {
+    match id {
+        Some(id) if is_id(id) => Ok(id),
+        Some(other) => Err(Unreadable::Odd {
+            what: what.to_owned(),
+            field,
+            value: other.chars().take(ECHO).collect(),
+        }),
+        None => Err(missing(what, field)),
+    }
 }
 
 fn missing(what: &str, field: &'static str) -> Unreadable {
@@ -163,9 +205,50 @@ mod tests {
             read(whole().set_egress(None)).unwrap_err(),
             "entry 100 of acl-1 without egress"
         );
+        for number in [-1, 0, 32_769, 65_543] {
+            assert_eq!(
+                read(whole().rule_number(number)).unwrap_err(),
+                format!("ingress entry {number} of acl-1 with ruleNumber \"{number}\"")
+            );
+        }
+    }
+
+    #[test]
+    fn what_comes_twice_is_one_if_it_is_alike_and_named_if_it_is_not() {
+        let nacl = |entries: &[i32]| {
+            let entries = entries.iter().map(|n| whole().rule_number(*n).build());
+            types::NetworkAcl::builder()
+                .network_acl_id("acl-1")
+                .owner_id("123456789012")
+                .vpc_id("vpc-1")
+                .set_entries(Some(entries.collect()))
+                .build()
+        };
+        let mut acls = Vec::new();
+        add(&mut acls, &nacl(&[7])).unwrap();
+        add(&mut acls, &nacl(&[7])).unwrap();
+        assert_eq!(acls.len(), 1);
+        let error = add(&mut acls, &nacl(&[])).unwrap_err();
+        assert_eq!(error.to_string(), "acl-1 came twice");
+        let error = acl(&nacl(&[7, 8, 7])).unwrap_err();
+        assert_eq!(error.to_string(), "ingress rule 7 of acl-1 came twice");
+    }
+
+    #[test]
+    fn an_id_that_could_forge_a_line_is_named_in_one() {
+        let whole = |id: &str| {
+            types::NetworkAcl::builder()
+                .network_acl_id(id)
+                .owner_id("123456789012")
+                .vpc_id("vpc-1")
+        };
+        assert_eq!(acl(&whole("acl-1").build()).unwrap().id, "acl-1");
+        let error = acl(&whole("acl-1\n\u{1b}[2J").build()).unwrap_err();
         assert_eq!(
-            read(whole().rule_number(-1)).unwrap_err(),
-            "ingress entry -1 of acl-1 with ruleNumber \"-1\""
+            error.to_string(),
+            "a NACL with networkAclId \"acl-1\\n\\u{1b}[2J\""
         );
+        let error = acl(&whole("acl-1").vpc_id("").build()).unwrap_err();
+        assert_eq!(error.to_string(), "acl-1 with vpcId \"\"");
     }
 }

@@ -47,7 +47,8 @@ impl Ec2 {
         Self::new(loader.load().await)
     }
 
-    pub(super) fn new(settings: SdkConfig) -> Self {
+    /// A client with these settings of the SDK's, as they are.
+    pub fn new(settings: SdkConfig) -> Self {
         let client = RwLock::new(Client::new(&settings));
         Self {
             settings,
@@ -161,7 +162,7 @@ impl AclApi for Ec2 {
                 }
             };
             for acl in page.network_acls() {
-                acls.push(convert::acl(acl).map_err(|error| unreadable(None, error))?);
+                convert::add(&mut acls, acl).map_err(|error| unreadable(None, error))?;
             }
         }
         Ok(acls)

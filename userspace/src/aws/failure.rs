@@ -14,7 +14,7 @@ where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
 {
     let status = error.raw_response().map(|raw| raw.status().as_u16());
-    let code = error.code().map(str::to_owned);
+    let code = error.code().map(one_line);
     let kind = match &error {
         // A success without EC2's reply in it: of a proxy, perhaps.
         SdkError::ServiceError(_) if code.is_none() && matches!(status, Some(200..300)) => {
@@ -56,9 +56,18 @@ fn in_words(status: Option<u16>, error: &(dyn Error + 'static)) -> String {
     one_line(&words.join(": "))
 }
 
-/// Logs and the status have one line for it.
+/// The most characters of what EC2 says: three times the longest known, a refusal with its blob.
+const LONGEST: usize = 4096;
+
+/// Logs and the status have one line for it, and a terminal may show it. XML has names for
+/// characters that no text may hold as they are.
 fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let shown = |letter: char| match letter {
+        _ if letter.is_control() => char::REPLACEMENT_CHARACTER,
+        _ => letter,
+    };
+    words.chars().map(shown).take(LONGEST).collect()
 }
 
 /// An error and those below it.
@@ -82,4 +91,18 @@ pub(super) fn unreadable(acl: Option<&str>, error: Unreadable) -> ApiError {
 /// a failure to send.
 fn lacks_credentials(error: &(dyn Error + 'static)) -> bool {
     chain(error).any(<dyn Error>::is::<CredentialsError>)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ec2_says_stays_on_its_line_and_moves_no_cursor() {
+        assert_eq!(
+            one_line("You may not.\r\n  Ask\tyour \u{1b}[2Jadmin\u{9b}1A"),
+            "You may not. Ask your \u{fffd}[2Jadmin\u{fffd}1A"
+        );
+        assert_eq!(one_line(&"x".repeat(2 * LONGEST)).len(), LONGEST);
+    }
 }

@@ -21,6 +21,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use crate::target::{canonical, parse_network};
+
 pub use error::{Bad, Place};
 pub use fold::{Folded, fold};
 
@@ -42,7 +44,7 @@ pub enum Format {
 /// One network of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Listed {
-    /// The address, as written.
+    /// The address as written, an IPv4-mapped one as IPv4.
     pub address: IpAddr,
     /// The prefix length; `None` for a single address, which is not the same as the longest:
     /// a single IPv6 address is banned by its network.
@@ -114,6 +116,7 @@ fn read_element(
 ) -> Result<(), String> {
     if let Some((first, last)) = text.split_once('-') {
         let nets = range::networks(first.trim(), last.trim())?;
+        let nets = nets.map(|net| canonical(net.addr(), net.prefix_len()));
         into.extend(nets.map(|net| Listed {
             address: net.addr(),
             prefix: Some(net.prefix_len()),
@@ -135,11 +138,11 @@ fn read_element(
 /// An address or a network.
 fn network(text: &str) -> Result<(IpAddr, Option<u8>), String> {
     if !text.contains('/')
-        && let Ok(address) = text.parse()
+        && let Ok(address) = text.parse::<IpAddr>()
     {
-        return Ok((address, None));
+        return Ok((address.to_canonical(), None));
     }
-    let net = crate::target::parse_network(text).map_err(|error| error.to_string())?;
+    let net = parse_network(text).map_err(|error| error.to_string())?;
     Ok((net.addr(), Some(net.prefix_len())))
 }
 
@@ -148,5 +151,34 @@ impl Listed {
     pub fn network(&self) -> IpNet {
         let longest = if self.address.is_ipv4() { 32 } else { 128 };
         IpNet::new_assert(self.address, self.prefix.unwrap_or(longest)).trunc()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::target::{Ipv6Prefix, Target};
+
+    #[test]
+    fn an_ipv4_address_in_ipv6s_clothes_is_the_ipv4_address() {
+        for (format, text) in [
+            (Format::Plain, "::ffff:192.0.2.1"),
+            (Format::Plain, "::ffff:192.0.2.1-::ffff:192.0.2.1"),
+            (Format::Json, "{\"address\":\"::ffff:192.0.2.1\"}"),
+            (Format::Ipset, "add b ::ffff:192.0.2.1"),
+            (Format::Nft, "add element ip6 t b { ::ffff:192.0.2.1 }"),
+        ] {
+            let parsed = parse(text, Some(format), Wanted::default(), 0);
+            assert_eq!(parsed.listed.len(), 1, "{text}: {parsed:?}");
+            let listed = parsed.listed[0];
+            assert_eq!(listed.network(), "192.0.2.1/32".parse().unwrap(), "{text}");
+            // What `import --replace` leaves in force.
+            let asked = Target::parse("::ffff:192.0.2.1", Ipv6Prefix::default()).unwrap();
+            assert_eq!(
+                listed.target(Ipv6Prefix::default()),
+                Some(asked.target),
+                "{text}"
+            );
+        }
     }
 }

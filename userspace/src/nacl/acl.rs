@@ -15,6 +15,13 @@ pub const DEFAULT_QUOTA: u32 = 20;
 /// The quota to which AWS raises on request, at the most (same page).
 pub const HIGHEST_QUOTA: u32 = 40;
 
+/// Whether a text can be one of AWS's ids, such as `acl-0123456789abcdef0`, or an account's
+/// number: 1 to 64 letters, digits and dashes. It stands in logs, tables and requests.
+pub fn is_id(text: &str) -> bool {
+    let usual = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    (1..=64).contains(&text.len()) && text.bytes().all(usual)
+}
+
 /// Which of a NACL's two rule lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -11,10 +11,11 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use serde::Serialize;
 
-use super::acl::Acl;
+use super::acl::{Acl, is_id};
 use super::api::AclApi;
 use super::caller::{CallError, Caller};
 use super::clock::Clock;
+use crate::config::Region;
 
 /// The instance metadata, by path ("Instance metadata categories", Amazon EC2 User
 /// Guide).
@@ -129,6 +130,9 @@ impl Discovery {
     }
 }
 
+/// Characters of what was said that an error repeats.
+const ECHO: usize = 64;
+
 const MACS: &str = "/latest/meta-data/network/interfaces/macs/";
 
 /// Asks the instance metadata about these interfaces, or about all that EC2 knows
@@ -139,8 +143,8 @@ pub async fn discover<M: Metadata>(
     links: &[Link],
 ) -> Result<Discovery, DiscoverError> {
     let known: BTreeSet<String> = lines(&required(metadata, MACS).await?)
-        .map(|line| line.trim_end_matches('/').to_ascii_lowercase())
-        .collect();
+        .map(|line| mac(line.trim_end_matches('/')).ok_or_else(|| invalid(MACS, line)))
+        .collect::<Result<_, _>>()?;
     let mut interfaces = Vec::new();
     for mac in &known {
         let link = links.iter().find(|link| link.mac.eq_ignore_ascii_case(mac));
@@ -155,12 +159,12 @@ pub async fn discover<M: Metadata>(
         });
     };
     Ok(Discovery {
-        region: required(metadata, "/latest/meta-data/placement/region").await?,
+        region: region(metadata).await?,
         account: match account(metadata).await? {
             Some(account) => account,
             None => first.owner.clone(),
         },
-        instance: required(metadata, "/latest/meta-data/instance-id").await?,
+        instance: id(metadata, "/latest/meta-data/instance-id").await?,
         subnets: interfaces.iter().map(|it| it.subnet.clone()).collect(),
         interfaces,
     })
@@ -179,10 +183,10 @@ async fn interface<M: Metadata>(
     Ok(Interface {
         name: link.map(|link| link.name.clone()),
         mac: mac.to_owned(),
-        id: required(metadata, &at("interface-id")).await?,
-        subnet: required(metadata, &at("subnet-id")).await?,
-        vpc: required(metadata, &at("vpc-id")).await?,
-        owner: required(metadata, &at("owner-id")).await?,
+        id: id(metadata, &at("interface-id")).await?,
+        subnet: id(metadata, &at("subnet-id")).await?,
+        vpc: id(metadata, &at("vpc-id")).await?,
+        owner: id(metadata, &at("owner-id")).await?,
         addresses,
         vpc_networks,
     })
@@ -196,11 +200,46 @@ async fn account<M: Metadata>(metadata: &M) -> Result<Option<String>, DiscoverEr
         return Ok(None);
     };
     let document: serde_json::Value =
-        serde_json::from_str(&text).map_err(|_| DiscoverError::Invalid {
-            path: path.to_owned(),
-            value: text.clone(),
-        })?;
-    Ok(document["accountId"].as_str().map(str::to_owned))
+        serde_json::from_str(&text).map_err(|_| invalid(path, &text))?;
+    match document["accountId"].as_str() {
+        Some(account) if !is_id(account) => Err(invalid(path, account)),
+        account => Ok(account.map(str::to_owned)),
+    }
+}
+
+/// The Region, which becomes a part of the name of the host that is asked with the role's
+/// credentials.
+async fn region<M: Metadata>(metadata: &M) -> Result<String, DiscoverError> {
+    let path = "/latest/meta-data/placement/region";
+    let region = required(metadata, path).await?;
+    match region.parse::<Region>() {
+        Ok(_) => Ok(region),
+        Err(_) => Err(invalid(path, &region)),
+    }
+}
+
+/// An id such as `subnet-0123456789abcdef0`, or an account's number.
+async fn id<M: Metadata>(metadata: &M, path: &str) -> Result<String, DiscoverError> {
+    let id = required(metadata, path).await?;
+    if is_id(&id) {
+        Ok(id)
+    } else {
+        Err(invalid(path, &id))
+    }
+}
+
+/// A MAC such as `0e:49:61:0f:c3:11`, in lower case. It becomes a part of paths.
+fn mac(written: &str) -> Option<String> {
+    let octet = |part: &str| part.len() == 2 && part.bytes().all(|b| b.is_ascii_hexdigit());
+    let sound = written.split(':').count() == 6 && written.split(':').all(octet);
+    sound.then(|| written.to_ascii_lowercase())
+}
+
+fn invalid(path: &str, value: &str) -> DiscoverError {
+    DiscoverError::Invalid {
+        path: path.to_owned(),
+        value: value.chars().take(ECHO).collect(),
+    }
 }
 
 async fn required<M: Metadata>(metadata: &M, path: &str) -> Result<String, DiscoverError> {
@@ -219,12 +258,7 @@ async fn parsed<M: Metadata, T: FromStr>(
 ) -> Result<Vec<T>, DiscoverError> {
     let text = metadata.get(path).await?.unwrap_or_default();
     lines(&text)
-        .map(|line| {
-            line.parse().map_err(|_| DiscoverError::Invalid {
-                path: path.to_owned(),
-                value: line.to_owned(),
-            })
-        })
+        .map(|line| line.parse().map_err(|_| invalid(path, line)))
         .collect()
 }
 
@@ -354,6 +388,47 @@ mod tests {
             "none of wg0 (02:00:00:00:00:09) is a network interface of this instance; \
              EC2 knows the MACs 0e:00:00:00:00:01, 0e:00:00:00:00:02"
         );
+    }
+
+    #[tokio::test]
+    async fn what_could_lead_elsewhere_or_forge_a_line_is_refused() {
+        let mac = format!("{MACS}0e:00:00:00:00:01");
+        for (path, value) in [
+            (MACS.to_owned(), "../../dynamic/\n"),
+            (MACS.to_owned(), "0e:00:00:00:00:01?x/"),
+            (
+                "/latest/meta-data/placement/region".to_owned(),
+                "x.example.org/#",
+            ),
+            (
+                "/latest/meta-data/placement/region".to_owned(),
+                "eu-1\nRegion",
+            ),
+            ("/latest/meta-data/instance-id".to_owned(), "i-1\u{1b}[2J"),
+            (
+                format!("{mac}/subnet-id"),
+                "subnet-1\n2026 nicban: all is well",
+            ),
+            (format!("{mac}/vpc-id"), "vpc 1"),
+            (
+                "/latest/dynamic/instance-identity/document".to_owned(),
+                r#"{"accountId": "1\n2"}"#,
+            ),
+        ] {
+            let mut pages = Pages::instance();
+            pages.set(&path, value);
+            let error = discover(&pages, &[]).await.unwrap_err();
+            assert!(
+                matches!(&error, DiscoverError::Invalid { path: of, .. } if *of == path),
+                "{error}"
+            );
+            assert!(!error.to_string().contains(char::is_control), "{error}");
+        }
+        // However long it is.
+        let mut pages = Pages::instance();
+        pages.set("/latest/meta-data/instance-id", &"i".repeat(1 << 20));
+        let error = discover(&pages, &[]).await.unwrap_err();
+        assert!(error.to_string().len() < 200, "{error}");
     }
 
     #[tokio::test]
