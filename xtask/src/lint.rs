@@ -1,16 +1,29 @@
-//! Formatting and clippy, on the host's crates and on the BPF programs; a warning is an error.
+//! Formatting, what nicban is built from, and clippy, on the host's crates and on the BPF
+//! programs; a warning is an error.
 
 use std::process::{Command, Stdio};
 
 use anyhow::{Result, bail};
 
-use crate::{process, setup, toolchain};
+use crate::{fuzz, process, setup, toolchain};
 
 /// Runs every lint; stops at the first that fails.
 pub(crate) fn run() -> Result<()> {
-    setup::ensure(setup::Scope::Build)?;
+    setup::ensure(setup::Scope::Lint)?;
     say("rustfmt");
     process::run(process::cargo().args(["fmt", "--all", "--check"]))?;
+    process::run(process::cargo().args(["fmt", "--check", "--manifest-path", fuzz::MANIFEST]))?;
+    say("licences, duplicates and sources");
+    for manifest in ["Cargo.toml", fuzz::MANIFEST] {
+        process::run(
+            process::cargo()
+                .args(["deny", "--manifest-path", manifest])
+                .args(["--config", "deny.toml", "--log-level", "error"])
+                .args(["check", "--hide-inclusion-graph"])
+                .args(["bans", "licenses", "sources"])
+                .env("PATH", toolchain::path()?),
+        )?;
+    }
     say("clippy, host");
     process::run(
         process::cargo()

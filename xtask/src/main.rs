@@ -4,6 +4,7 @@
 mod action;
 mod bench;
 mod demo;
+mod fuzz;
 mod lint;
 mod musl;
 mod process;
@@ -88,7 +89,24 @@ enum Task {
         )]
         limit: u64,
     },
-    /// Check the formatting, and run clippy on the host's crates and the XDP program
+    /// Feed hostile input to every parser
+    Fuzz {
+        /// For how long, for each target
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+        seconds: u32,
+        /// Only this target; any but ec2 does without the EC2 client, and builds in a fraction
+        /// of the time
+        #[arg(long, value_name = "TARGET")]
+        only: Option<fuzz::Target>,
+        /// All targets but ec2
+        #[arg(long, conflicts_with = "only")]
+        without_aws: bool,
+        /// Add what is found to the kept corpus
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Check the formatting, licences and sources, and run clippy on the host's crates and the
+    /// XDP program
     Lint,
 }
 
@@ -104,9 +122,9 @@ fn main() -> ExitCode {
 
 fn run(task: Task) -> Result<ExitCode> {
     match task {
-        Task::Setup { check: true } => return setup::check(setup::Scope::Test),
+        Task::Setup { check: true } => return setup::check(setup::Scope::Contribute),
         Task::Setup { check: false } => {
-            setup::ensure(setup::Scope::Test)?;
+            setup::ensure(setup::Scope::Contribute)?;
             println!("setup: everything is here");
         }
         Task::Build { release: false } => demo::build(setup::Scope::Build)?,
@@ -129,6 +147,15 @@ fn run(task: Task) -> Result<ExitCode> {
         } => {
             let limit = Duration::from_mins(limit);
             return vm::test(&kernel, filter.as_deref(), limit);
+        }
+        Task::Fuzz {
+            seconds,
+            only,
+            without_aws,
+            keep,
+        } => {
+            let targets = fuzz::targets(only, without_aws);
+            return fuzz::run(&targets, seconds, keep);
         }
         Task::Lint => lint::run()?,
     }

@@ -6,6 +6,7 @@
 //! in place there is nothing to do.
 
 mod apt;
+mod crates;
 mod fail2ban;
 mod linker;
 mod moto;
@@ -81,6 +82,7 @@ fn carry_out(step: &Step) -> Result<()> {
         Step::Linker { llvm } => {
             linker::install(llvm.context("a step before this one provides the toolchain")?)
         }
+        Step::Tool(tool) => tool.install(),
         Step::Moto => moto::install(),
         Step::Fail2ban => fail2ban::unpack(),
         Step::BpfFs => need::root("it has to mount a file system").and_then(|()| {

@@ -4,7 +4,10 @@ use std::{env, fmt, path::Path};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{fail2ban, linker, moto, need};
+use super::{
+    crates::{self, Tool},
+    fail2ban, linker, moto, need,
+};
 use crate::{musl, process, toolchain};
 
 /// Where BPF objects are pinned.
@@ -16,8 +19,12 @@ const DEBIANS_CORE: &str = "/usr/lib/rustlib/src/rust/library/core";
 /// What is to be done afterwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
-    /// Compile and lint.
+    /// Compile.
     Build,
+    /// Lint.
+    Lint,
+    /// Fuzz the parsers.
+    Fuzz,
     /// Run the demo.
     Demo,
     /// Measure beside the peers.
@@ -26,6 +33,8 @@ pub(crate) enum Scope {
     Test,
     /// Run them on other kernels as well.
     Kernels,
+    /// Lint, test, fuzz: what every change must pass on this kernel.
+    Contribute,
 }
 
 impl Scope {
@@ -33,9 +42,10 @@ impl Scope {
     fn takes_in(self, other: Self) -> bool {
         match other {
             Self::Build => true,
-            Self::Demo => self != Self::Build,
-            Self::Test => matches!(self, Self::Test | Self::Kernels),
-            Self::Bench | Self::Kernels => self == other,
+            Self::Lint | Self::Fuzz => self == other || self == Self::Contribute,
+            Self::Demo => !matches!(self, Self::Build | Self::Lint | Self::Fuzz),
+            Self::Test => matches!(self, Self::Test | Self::Kernels | Self::Contribute),
+            Self::Bench | Self::Kernels | Self::Contribute => self == other,
         }
     }
 }
@@ -49,6 +59,8 @@ pub(crate) enum Step {
     LinkToolchain,
     /// `bpf-linker`, built with this major version of LLVM; the toolchain says which.
     Linker { llvm: Option<u32> },
+    /// A subcommand of cargo's.
+    Tool(Tool),
     /// The EC2 double that tests compare nicban's own with.
     Moto,
     /// A newer fail2ban than the machine's own, which tests run as well.
@@ -76,6 +88,9 @@ impl fmt::Display for Step {
                 "bpf-linker {} with the LLVM of that toolchain",
                 linker::VERSION
             ),
+            Self::Tool(Tool { name, version }) => {
+                write!(out, "{name} {version} (compiles for a minute or three)")
+            }
             Self::Moto => write!(out, "moto {} from PyPI", moto::VERSION),
             Self::Fail2ban => write!(
                 out,
@@ -91,6 +106,7 @@ impl fmt::Display for Step {
 const PROGRAMS: &[(&str, &str, Scope)] = &[
     ("cc", "gcc", Scope::Build),
     ("pkg-config", "pkg-config", Scope::Build),
+    ("c++", "g++", Scope::Fuzz),
     ("ip", "iproute2", Scope::Demo),
     ("nft", "nftables", Scope::Demo),
     ("bpftool", "bpftool", Scope::Demo),
@@ -172,6 +188,11 @@ pub(crate) fn missing(scope: Scope) -> Result<Vec<Step>> {
         }
     }
 
+    for (tool, first) in [(crates::DENY, Scope::Lint), (crates::FUZZ, Scope::Fuzz)] {
+        if scope.takes_in(first) && !tool.present() {
+            steps.push(Step::Tool(tool));
+        }
+    }
     if scope.takes_in(Scope::Test) && !moto::present() {
         if !moto::can_make_venv() {
             packages.push("python3-venv");
