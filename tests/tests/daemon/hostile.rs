@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
+use nicban_protocol::{Request, Synced};
 use nicban_tests::daemon::Site;
 
 use crate::now;
@@ -96,6 +97,12 @@ fn a_jails_name_is_no_option_no_path_and_no_line() -> Result<()> {
         ] {
             site.action(words)?.well()?;
         }
+        // Which the daemon logs by the jail's name.
+        daemon.ask(&Request::Synced(Synced {
+            holder: (*name).to_owned(),
+            listed: 1,
+            ..Synced::default()
+        }))?;
         wire.blocked(&address)?;
         let row = daemon.ban_of(address.parse()?)?.context("a ban")?;
         ensure!(

@@ -33,5 +33,29 @@ pub(super) fn table<R: Into<Row>>(
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    table.trim_fmt() + "\n"
+    table.trim_fmt().chars().map(shown).collect::<String>() + "\n"
+}
+
+/// A letter; a mark in its place if it would part a line, move the cursor or turn the direction
+/// of writing. A jail may be called anything.
+fn shown(letter: char) -> char {
+    match letter {
+        '\n' | ' '..='~' => letter,
+        _ if letter.escape_debug().len() > 1 => char::REPLACEMENT_CHARACTER,
+        _ => letter,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_turns_nothing_around_and_parts_no_line() {
+        let cell = ["\u{202e}trap\u{2028}\u{1b}[2J 'ä' \"\\"];
+        assert_eq!(
+            table(0, &[Column::Left("holder")], [cell]),
+            "holder\n\u{fffd}trap\u{fffd}\u{fffd}[2J 'ä' \"\\\n"
+        );
+    }
 }
