@@ -34,7 +34,7 @@ use anyhow::{Context as _, Result, bail};
 use bound::Bound;
 use nicban::Settings;
 pub use options::Options;
-use report::{Figure, Outcome, Row, SHARE};
+use report::{CALLS, Figure, Outcome, Row, SHARE};
 use slots::LATENCY;
 use tally::Tally;
 use traces::Kind;
@@ -167,6 +167,8 @@ fn simulate(kind: &Kind, options: &Options, settings: &Settings) -> Result<Outco
         optimum,
         late,
         calls_needed: bound.calls_for(SHARE * optimum.stopped),
+        most_in_few_calls: bound.with(CALLS * report::float(optimum.calls())),
+        calls_of_full_slots: bound::entries_of_full_slots(&trace),
         floor: options.config.as_ref().map_or(kind.floor, |_| 0.0),
     })
 }

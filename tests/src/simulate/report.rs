@@ -33,6 +33,10 @@ pub(super) struct Outcome {
     pub(super) late: Tally,
     /// Without so many calls nobody stops [`SHARE`] of what the optimum does.
     pub(super) calls_needed: f64,
+    /// With [`CALLS`] of the optimum's calls nobody stops more packets.
+    pub(super) most_in_few_calls: f64,
+    /// Without so many calls nobody keeps the slots full of those that are banned.
+    pub(super) calls_of_full_slots: u64,
     /// The least part of the optimum's packets below which nicban got worse.
     pub(super) floor: f64,
 }
@@ -159,6 +163,29 @@ impl Outcome {
         }
     }
 
+    /// The goal as a whole: met, or whether anyone could.
+    fn verdict(&self) -> String {
+        let few = percent(CALLS);
+        if self.stops_enough() && self.calls_seldom() {
+            return "met".to_owned();
+        }
+        if self.takes_more_calls() {
+            return format!(
+                "out of reach with a source in each slot: with {few} of the optimum's calls nobody stops more than {} of its packets",
+                percent(self.most_in_few_calls / self.optimum.stopped)
+            );
+        }
+        let full = self.calls_of_full_slots;
+        let of_optimum = self.calls_of_optimum(full);
+        if of_optimum > CALLS {
+            return format!(
+                "out of reach for who leaves no slot free: that takes {full} calls at the least, {} of the optimum's",
+                percent(of_optimum)
+            );
+        }
+        "missed, and nothing shows that one has to".to_owned()
+    }
+
     pub(super) fn rows(&self) -> impl Iterator<Item = Row> {
         self.figures.iter().map(|figure| Row {
             trace: self.trace,
@@ -207,7 +234,8 @@ impl fmt::Display for Outcome {
             None => writeln!(f, "recorded: no seed")?,
         }
         writeln!(f, "packets: {}", self.verdict_on_packets())?;
-        writeln!(f, "calls: {}", self.verdict_on_calls())
+        writeln!(f, "calls: {}", self.verdict_on_calls())?;
+        writeln!(f, "both: {}", self.verdict())
     }
 }
 
@@ -237,6 +265,8 @@ mod tests {
             optimum: tally(1_000.0, 1_000),
             late: tally(late, 1_000),
             calls_needed,
+            most_in_few_calls: 700.0,
+            calls_of_full_slots: 50,
             floor: 0.0,
         }
     }
@@ -289,6 +319,26 @@ mod tests {
             let said = outcome.verdict_on_calls();
             assert!(said.contains(calls), "{said}");
             assert_eq!(outcome.misses_what_can_be_met(), fails, "{outcome}");
+        }
+    }
+
+    #[test]
+    fn the_goal_is_out_of_reach_where_few_calls_stop_too_little_or_full_slots_take_more() {
+        let full = |calls_of_full_slots, outcome| Outcome {
+            calls_of_full_slots,
+            ..outcome
+        };
+        let cases = [
+            (outcome(960.0, 90, 990.0, 50.0), "met"),
+            (outcome(960.0, 300, 990.0, 200.0), "more than 70.0 %"),
+            (outcome(900.0, 90, 990.0, 200.0), "more than 70.0 %"),
+            (full(101, outcome(960.0, 300, 990.0, 50.0)), "101 calls"),
+            (full(100, outcome(960.0, 300, 990.0, 50.0)), "nothing shows"),
+            (full(100, outcome(900.0, 90, 990.0, 50.0)), "nothing shows"),
+        ];
+        for (outcome, expected) in cases {
+            let said = outcome.verdict();
+            assert!(said.contains(expected), "{said}");
         }
     }
 }

@@ -32,10 +32,13 @@
 //! of one source each, as the optimum's are: an entry for a whole network is none
 //! of the schedules above, and may exceed it.
 
+mod full;
 mod part;
 mod prices;
 
 use nicban::nacl::acl::FAMILIES;
+
+pub(super) use full::entries as entries_of_full_slots;
 
 use super::trace::Trace;
 use part::Part;
