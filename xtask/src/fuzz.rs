@@ -184,7 +184,7 @@ fn attack(target: Target, seconds: u32, keep: bool) -> Result<String> {
 fn complaint(said: &str) -> String {
     let lines: Vec<&str> = said.lines().collect();
     let panicked = |line: &&str| line.contains("panicked at") || line.contains("ERROR: libFuzzer");
-    let from = lines.iter().position(|line| panicked(&line));
+    let from = lines.iter().position(panicked);
     let from = from.unwrap_or_else(|| lines.len().saturating_sub(40));
     lines[from..].join("\n")
 }

@@ -55,7 +55,7 @@ impl Manner {
         stream.set_nonblocking(true)?;
         if matches!(self, Self::Slow) {
             // The socket holds it until there is a place.
-            stream.write_all(&[b' '; MAX_LINE - 4096])?;
+            stream.write_all(&vec![b' '; MAX_LINE - 4096])?;
         }
         Ok(stream)
     }

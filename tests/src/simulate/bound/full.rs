@@ -15,7 +15,7 @@ use crate::simulate::trace::Trace;
 /// intervals, and the greedy choice takes the fewest: where a slot is free, the ban that
 /// lasts longest. An exchange shows it: whatever else is chosen there ends no later, so that
 /// the longest one can take its place from then on, and does all that it would have done.
-pub(super) fn entries(trace: &Trace) -> u64 {
+pub(in crate::simulate) fn entries(trace: &Trace) -> u64 {
     FAMILIES
         .map(|family| entries_of(trace, family))
         .iter()
@@ -30,7 +30,10 @@ fn entries_of(trace: &Trace, family: Family) -> u64 {
         .flat_map(|source| &source.bans)
         .map(|ban| (ban.from, ban.until))
         .collect();
-    let mut moments: Vec<u32> = bans.iter().flat_map(|(from, until)| [*from, *until]).collect();
+    let mut moments: Vec<u32> = bans
+        .iter()
+        .flat_map(|(from, until)| [*from, *until])
+        .collect();
     moments.retain(|moment| *moment < length);
     moments.sort_unstable();
     moments.dedup();
