@@ -123,7 +123,8 @@ fn request(line: &[u8]) {
                 .for_each(|text| one_line(text));
         }
         Request::AllowAdd { network } | Request::AllowRemove { network } => one_line(network),
-        Request::Status {}
+        Request::Mark {}
+        | Request::Status {}
         | Request::AllowList {}
         | Request::SetMode { .. }
         | Request::Confirm {}

@@ -37,6 +37,22 @@ pub(super) fn echo(text: &str) -> String {
     format!("{:?}", text.chars().take(ECHO).collect::<String>())
 }
 
+/// Characters of a parser's own words that a message repeats.
+const WORDS: usize = 256;
+
+/// What a parser says, fit to stand in a message: it may repeat what was given as it is.
+pub(super) fn words(error: &dyn fmt::Display) -> String {
+    let mut words = String::new();
+    for letter in error.to_string().chars().take(WORDS) {
+        if letter.is_control() {
+            words.extend(letter.escape_debug());
+        } else {
+            words.push(letter);
+        }
+    }
+    words
+}
+
 /// The lines of a text, counted from 1.
 pub(super) fn lines(text: &str) -> impl Iterator<Item = (Place, &str)> {
     (1..).map(Place::Line).zip(text.lines())

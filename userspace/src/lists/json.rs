@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::error::{Bad, echo, lines};
+use super::error::{Bad, echo, lines, words};
 use super::{Parsed, read_element};
 
 #[derive(Deserialize)]
@@ -23,8 +23,9 @@ pub(super) fn parse(text: &str) -> Parsed {
         }
         let read = serde_json::from_str::<Row<'_>>(line).map_err(|error| {
             format!(
-                "{} is no ban ({error}): allowed is an object such as {{\"address\":\"192.0.2.1\",\"until\":1767225600}}",
-                echo(line)
+                "{} is no ban ({}): allowed is an object such as {{\"address\":\"192.0.2.1\",\"until\":1767225600}}",
+                echo(line),
+                words(&error)
             )
         });
         let read =
@@ -50,5 +51,13 @@ mod tests {
         let places: Vec<_> = parsed.bad.iter().map(|bad| bad.place).collect();
         assert_eq!(places, [4, 5, 6].map(Place::Line));
         assert!(parsed.bad.iter().all(|bad| bad.why.contains("allowed")));
+    }
+
+    #[test]
+    fn an_unknown_field_can_not_forge_a_line() {
+        let parsed = parse("{\"address\":\"192.0.2.1\",\"un\u{7f}\u{85}\":1}");
+        let why = &parsed.bad[0].why;
+        assert!(why.contains("unknown field"), "{why}");
+        assert!(!why.chars().any(char::is_control), "{why:?}");
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::error::{Bad, Place, echo};
+use super::error::{Bad, Place, echo, words};
 use super::{NOT_ASKED_FOR, Parsed, Wanted, read_element};
 
 pub(super) fn parse(text: &str, wanted: Wanted<'_>, now: i64) -> Parsed {
@@ -11,7 +11,10 @@ pub(super) fn parse(text: &str, wanted: Wanted<'_>, now: i64) -> Parsed {
         Ok(document) => document,
         Err(error) => {
             let place = Place::Line(u32::try_from(error.line()).unwrap_or(u32::MAX));
-            let why = format!("no JSON ({error}): allowed is what `nft -j list ruleset` writes");
+            let why = format!(
+                "no JSON ({}): allowed is what `nft -j list ruleset` writes",
+                words(&error)
+            );
             parsed.bad.push(Bad { place, why });
             return parsed;
         }
