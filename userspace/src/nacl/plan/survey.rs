@@ -365,7 +365,7 @@ impl<'a> Survey<'a> {
     }
 
     /// The networks that hold a slot and may go on doing so, with the moment
-    /// since when they do.
+    /// since when they do. An entry behind an allow holds one if it can be moved.
     pub(super) fn incumbents(&self, family: Family) -> BTreeMap<IpNet, i64> {
         let mut incumbents = BTreeMap::new();
         for ours in self.ours.values() {
@@ -373,6 +373,8 @@ impl<'a> Survey<'a> {
             if Family::of(&network) == family
                 && self.input.config.is_on(position.direction)
                 && self.input.stands(&network)
+                && (self.works(position, family)
+                    || !self.is_barred_in(position.direction, &network))
             {
                 incumbents
                     .entry(network)
