@@ -12,8 +12,10 @@ mod linker;
 mod moto;
 mod need;
 mod plan;
+mod qemu;
 
 use std::{
+    ffi::OsString,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
 };
@@ -65,6 +67,11 @@ pub(crate) fn extract(package: &Path, folder: &Path) -> Result<()> {
     apt::extract(package, folder)
 }
 
+/// The words that run qemu for 64-bit PCs, the program first or behind what it needs.
+pub(crate) fn qemu() -> Vec<OsString> {
+    qemu::words()
+}
+
 /// Fails unless this process is root's; `why` is a sentence without its end.
 pub(crate) fn need_root(why: &str) -> Result<()> {
     need::root(why)
@@ -85,6 +92,7 @@ fn carry_out(step: &Step) -> Result<()> {
         Step::Tool(tool) => tool.install(),
         Step::Moto => moto::install(),
         Step::Fail2ban => fail2ban::unpack(),
+        Step::Qemu => qemu::unpack(),
         Step::BpfFs => need::root("it has to mount a file system").and_then(|()| {
             process::run(Command::new("mount").args(["-t", "bpf", "bpf", plan::BPFFS]))
         }),

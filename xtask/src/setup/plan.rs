@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::{
     crates::{self, Tool},
-    fail2ban, linker, moto, need,
+    fail2ban, linker, moto, need, qemu,
 };
 use crate::{musl, process, toolchain};
 
@@ -65,6 +65,8 @@ pub(crate) enum Step {
     Moto,
     /// A newer fail2ban than the machine's own, which tests run as well.
     Fail2ban,
+    /// The emulator of other machines, which cannot be installed beside what is.
+    Qemu,
     /// The file system that holds pinned BPF objects.
     BpfFs,
 }
@@ -97,6 +99,11 @@ impl fmt::Display for Step {
                 "fail2ban {} of Debian 13, unpacked for the tests and not installed",
                 fail2ban::SERIES
             ),
+            Self::Qemu => write!(
+                out,
+                "Debian package {}, unpacked for the tests and not installed, since another qemu is there",
+                qemu::PACKAGE
+            ),
             Self::BpfFs => write!(out, "the bpf file system, mounted on {BPFFS}"),
         }
     }
@@ -118,7 +125,6 @@ const PROGRAMS: &[(&str, &str, Scope)] = &[
     ("systemctl", "systemd", Scope::Test),
     ("faketime", "faketime", Scope::Test),
     ("mkfs.ext4", "e2fsprogs", Scope::Test),
-    ("qemu-system-x86_64", "qemu-system-x86", Scope::Kernels),
     ("busybox", "busybox-static", Scope::Kernels),
     ("cpio", "cpio", Scope::Kernels),
     ("xz", "xz-utils", Scope::Kernels),
@@ -201,6 +207,13 @@ pub(crate) fn missing(scope: Scope) -> Result<Vec<Step>> {
     }
     if scope.takes_in(Scope::Test) && !fail2ban::present() {
         steps.push(Step::Fail2ban);
+    }
+    if scope.takes_in(Scope::Kernels) && !qemu::present() {
+        if qemu::is_in_conflict()? {
+            steps.push(Step::Qemu);
+        } else {
+            packages.push(qemu::PACKAGE);
+        }
     }
     if scope.takes_in(Scope::Demo) && !need::mounted("bpf", BPFFS)? {
         steps.push(Step::BpfFs);

@@ -12,6 +12,7 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use super::{initrd, kernel::Kernel, script};
+use crate::setup;
 
 /// Between two looks whether it has ended.
 const LOOK: Duration = Duration::from_millis(200);
@@ -109,7 +110,8 @@ impl<'a> Guest<'a> {
     fn qemu(&self, initrd: &Path, drives: &[&Path]) -> Command {
         // A task that is killed takes its guests with it.
         let mut qemu = Command::new("setpriv");
-        qemu.args(["--pdeathsig", "KILL", "qemu-system-x86_64"])
+        qemu.args(["--pdeathsig", "KILL"])
+            .args(setup::qemu())
             .args(["-machine", "q35", "-cpu", "max", "-smp", "2", "-m", "3G"])
             .args(accelerator())
             .args(["-nographic", "-no-reboot", "-nic", "none", "-kernel"])
