@@ -4,11 +4,17 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
+use ipnet::IpNet;
+use nicban_protocol::Mode;
+
 use super::acl::{Acl, Direction, Entry, Position, Rule, RuleAction};
 use super::api::{AclApi, Mutation};
+use super::budget::Allowance;
 use super::caller::{Caller, Pace};
 use super::clock::Clock;
 use super::error::{ApiError, ErrorKind, Operation};
+use super::market::Candidate;
+use super::reconcile::{Contenders, Place};
 
 /// What befalls one mutation.
 #[derive(Debug, Clone, Copy)]
@@ -123,25 +129,13 @@ impl State {
             self.shown = self.acls.clone();
         }
         let acl = self.acls.get_mut(id).ok_or(ErrorKind::AclMissing)?;
-        let place = acl
-            .entries
-            .iter()
-            .position(|entry| entry.position == mutation.position());
-        match (mutation, place) {
-            (Mutation::Create(_), Some(_)) => return Err(ErrorKind::NumberTaken),
-            (Mutation::Create(rule), None) => acl.entries.push(deny(*rule)),
-            (Mutation::Replace(rule), Some(place)) => acl.entries[place] = deny(*rule),
-            (Mutation::Delete(_), Some(place)) => {
-                acl.entries.remove(place);
-            }
-            (_, None) => return Err(ErrorKind::EntryMissing),
-        }
+        carry_out(acl, mutation, usize::MAX)?;
         self.stale = self.lag;
         Ok(())
     }
 }
 
-fn error(operation: Operation, acl: Option<&str>, kind: ErrorKind) -> ApiError {
+pub(crate) fn error(operation: Operation, acl: Option<&str>, kind: ErrorKind) -> ApiError {
     ApiError {
         operation,
         acl: acl.map(str::to_owned),
@@ -150,6 +144,25 @@ fn error(operation: Operation, acl: Option<&str>, kind: ErrorKind) -> ApiError {
         kind,
         source: None,
     }
+}
+
+/// Makes a change to a NACL that takes so many entries, the default deny counted.
+pub(crate) fn carry_out(acl: &mut Acl, mutation: &Mutation, quota: usize) -> Result<(), ErrorKind> {
+    let place = acl
+        .entries
+        .iter()
+        .position(|entry| entry.position == mutation.position());
+    match (mutation, place) {
+        (Mutation::Create(_), Some(_)) => return Err(ErrorKind::NumberTaken),
+        (Mutation::Create(_), None) if acl.entries.len() + 1 >= quota => {
+            return Err(ErrorKind::QuotaReached);
+        }
+        (Mutation::Create(rule), None) => acl.entries.push(deny(*rule)),
+        (Mutation::Replace(rule), Some(place)) => acl.entries[place] = deny(*rule),
+        (Mutation::Delete(_), Some(place)) => drop(acl.entries.remove(place)),
+        (_, None) => return Err(ErrorKind::EntryMissing),
+    }
+    Ok(())
 }
 
 impl AclApi for FakeApi {
@@ -240,6 +253,61 @@ impl Clock for TestClock {
 /// A caller by the test's clock, whose pauses are half of the longest.
 pub(crate) fn caller(api: FakeApi) -> Caller<FakeApi, TestClock> {
     Caller::new(api, TestClock::default(), Pace::default()).with_jitter(|| 0.5)
+}
+
+/// The host's subnet.
+pub(crate) const SUBNET: &str = "subnet-1";
+
+/// Where the host stands.
+pub(crate) fn place() -> Place {
+    Place {
+        region: "eu-central-1".to_owned(),
+        subnets: vec![SUBNET.to_owned()],
+        account: "123456789012".to_owned(),
+        vpc_networks: Vec::new(),
+    }
+}
+
+pub(crate) fn host(number: u8) -> IpNet {
+    format!("203.0.113.{number}/32").parse().unwrap()
+}
+
+/// Hosts that are banned, each with its rate in packets/s.
+pub(crate) fn bans(hosts: impl IntoIterator<Item = (u8, f64)>) -> Contenders {
+    let candidates = hosts.into_iter().map(|(number, rate)| Candidate {
+        network: host(number),
+        rate,
+        bancount: 1,
+        banned_since: 0,
+        until: None,
+    });
+    Contenders {
+        mode: Mode::Enforce,
+        candidates: candidates.collect(),
+        allowed: Vec::new(),
+    }
+}
+
+/// Checks that no span of time has more calls than the bucket lets out.
+pub(crate) fn check_calls(calls: &[Duration], allowance: Allowance) {
+    for (i, first) in calls.iter().enumerate() {
+        for (j, last) in calls.iter().enumerate().skip(i) {
+            let refilled = last.saturating_sub(*first).as_millis() / allowance.period.as_millis();
+            let most = u128::from(allowance.burst.get()) + refilled;
+            let made = j - i + 1;
+            assert!(
+                made as u128 <= most,
+                "{made} calls from {first:?} to {last:?}"
+            );
+        }
+    }
+}
+
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap()
+        .block_on(future)
 }
 
 pub(crate) fn acl(id: &str) -> Acl {

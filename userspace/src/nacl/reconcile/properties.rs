@@ -12,10 +12,10 @@ use crate::nacl::budget::Allowance;
 use crate::nacl::cadence::{Cadence, LOOK, Rhythm};
 use crate::nacl::caller::Pace;
 use crate::nacl::error::{ApiError, ErrorKind};
-use crate::nacl::fake::{FakeApi, Fault, TestClock, acl, allow_all};
+use crate::nacl::fake::{
+    FakeApi, Fault, SUBNET, TestClock, acl, allow_all, bans, block_on, check_calls, place,
+};
 use crate::nacl::ledger::MemoryLedger;
-
-const SUBNET: &str = "subnet-1";
 
 /// A clock that several read.
 #[derive(Debug, Default, Clone)]
@@ -85,14 +85,8 @@ fn reconciler(mutations: Allowance, describes: Allowance, config: PlanConfig) ->
         describes,
         ..Pace::default()
     };
-    let site = Place {
-        region: "eu-central-1".to_owned(),
-        subnets: vec![SUBNET.to_owned()],
-        account: "123456789012".to_owned(),
-        vpc_networks: Vec::new(),
-    };
     let caller = Caller::new(timed, clock, pace).with_jitter(|| 0.5);
-    Reconciler::new(caller, MemoryLedger::default(), site, config)
+    Reconciler::new(caller, MemoryLedger::default(), place(), config)
 }
 
 impl Tested {
@@ -104,25 +98,6 @@ impl Tested {
         let timed = self.caller.api();
         let describes = timed.describes.lock().unwrap().clone();
         (describes, timed.mutations.lock().unwrap().clone())
-    }
-}
-
-fn host(number: u8) -> IpNet {
-    format!("203.0.113.{number}/32").parse().unwrap()
-}
-
-fn bans(hosts: impl IntoIterator<Item = (u8, f64)>) -> Contenders {
-    let candidates = hosts.into_iter().map(|(number, rate)| Candidate {
-        network: host(number),
-        rate,
-        bancount: 1,
-        banned_since: 0,
-        until: None,
-    });
-    Contenders {
-        mode: Mode::Enforce,
-        candidates: candidates.collect(),
-        allowed: Vec::new(),
     }
 }
 
@@ -207,28 +182,6 @@ fn allowance() -> impl Strategy<Value = Allowance> {
     })
 }
 
-/// Checks that no span of time has more calls than the bucket lets out.
-fn check(calls: &[Duration], allowance: Allowance) {
-    for (i, first) in calls.iter().enumerate() {
-        for (j, last) in calls.iter().enumerate().skip(i) {
-            let refilled = last.saturating_sub(*first).as_millis() / allowance.period.as_millis();
-            let most = u128::from(allowance.burst.get()) + refilled;
-            let made = j - i + 1;
-            assert!(
-                made as u128 <= most,
-                "{made} calls from {first:?} to {last:?}"
-            );
-        }
-    }
-}
-
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap()
-        .block_on(future)
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -261,8 +214,8 @@ proptest! {
             }
         });
         let (described, mutated) = reconciler.calls_at();
-        check(&described, describes);
-        check(&mutated, mutations);
+        check_calls(&described, describes);
+        check_calls(&mutated, mutations);
     }
 
 }
@@ -298,7 +251,7 @@ proptest! {
             keep_rhythm(&mut tested, &mut cadence, &quiet, minute + rhythm.at_most * 5).await;
         });
         let (described, mutated) = tested.calls_at();
-        check(&mutated, fast);
+        check_calls(&mutated, fast);
         prop_assert!(mutated.iter().all(|at| *at < Duration::from_mins(2)), "{mutated:?}");
         let late: Vec<Duration> = described
             .windows(2)

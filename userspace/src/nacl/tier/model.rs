@@ -10,10 +10,8 @@ use crate::nacl::acl::{Acl, Entry, Position, Rule};
 use crate::nacl::api::{AclApi, Mutation};
 use crate::nacl::clock::Clock;
 use crate::nacl::error::{ApiError, ErrorKind, Operation};
-use crate::nacl::fake::{acl, allow_all, deny};
+use crate::nacl::fake::{SUBNET, acl, allow_all, carry_out, error};
 use crate::nacl::ledger::{Ledger, LedgerEntry, LedgerError, MemoryLedger};
-
-pub(super) const SUBNET: &str = "subnet-1";
 
 /// Entries for each direction and family, the default deny counted.
 const QUOTA: usize = 20;
@@ -311,33 +309,9 @@ impl State {
 
     fn apply(&mut self, id: &str, mutation: &Mutation, now: Duration) -> Result<(), ErrorKind> {
         let acl = self.truth.acls.get_mut(id).ok_or(ErrorKind::AclMissing)?;
-        let at = acl
-            .entries
-            .iter()
-            .position(|entry| entry.position == mutation.position());
-        match (mutation, at) {
-            (Mutation::Create(_), Some(_)) => return Err(ErrorKind::NumberTaken),
-            (Mutation::Create(_), None) if acl.entries.len() + 1 >= QUOTA => {
-                return Err(ErrorKind::QuotaReached);
-            }
-            (Mutation::Create(rule), None) => acl.entries.push(deny(*rule)),
-            (Mutation::Replace(rule), Some(at)) => acl.entries[at] = deny(*rule),
-            (Mutation::Delete(_), Some(at)) => drop(acl.entries.remove(at)),
-            (_, None) => return Err(ErrorKind::EntryMissing),
-        }
+        carry_out(acl, mutation, QUOTA)?;
         self.publish(now);
         Ok(())
-    }
-}
-
-fn error(operation: Operation, acl: Option<&str>, kind: ErrorKind) -> ApiError {
-    ApiError {
-        operation,
-        acl: acl.map(str::to_owned),
-        code: None,
-        message: String::new(),
-        kind,
-        source: None,
     }
 }
 

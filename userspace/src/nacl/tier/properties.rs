@@ -7,22 +7,27 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use nicban_protocol::{Mode, NaclStatus};
+use nicban_protocol::NaclStatus;
 use proptest::prelude::*;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::model::{Deed, Ec2, SUBNET, SharedLedger, Time, Weather};
+use super::model::{Deed, Ec2, SharedLedger, Time, Weather};
 use super::*;
 use crate::engine::Message;
 use crate::nacl::budget::Allowance;
 use crate::nacl::caller::{Backoff, Caller, Pace};
 use crate::nacl::error::Operation;
-use crate::nacl::market::Candidate;
+use crate::nacl::fake::{self, block_on, check_calls, host, place};
 use crate::nacl::plan::PlanConfig;
-use crate::nacl::reconcile::Place;
 
 const SECOND: Duration = Duration::from_secs(1);
+
+/// As the daemon keeps it unless told otherwise.
+const RHYTHM: Rhythm = Rhythm {
+    every: Duration::from_mins(1),
+    at_most: Duration::from_mins(15),
+};
 
 /// Slots of a family: a quota of 20 less the allow and the default deny.
 const SLOTS: usize = 18;
@@ -125,8 +130,8 @@ impl World {
     /// Expects that no span of time had more calls than the buckets let out.
     fn kept_to_its_budget(&self) {
         let [describes, mutations] = self.ec2.calls();
-        check(&describes, self.pace.describes);
-        check(&mutations, self.pace.mutations);
+        check_calls(&describes, self.pace.describes);
+        check_calls(&mutations, self.pace.mutations);
     }
 }
 
@@ -172,30 +177,10 @@ async fn answer(mut messages: mpsc::Receiver<Message>, bans: Bans, disturbed: Ar
     while let Some(message) = messages.recv().await {
         if let Message::Market { reply, .. } = message {
             let bans = bans.lock().unwrap();
-            let candidates = bans.iter().map(|(number, rate)| Candidate {
-                network: host(*number),
-                rate: *rate,
-                bancount: 1,
-                banned_since: 0,
-                until: None,
-            });
-            drop(reply.send(Contenders {
-                mode: Mode::Enforce,
-                candidates: candidates.collect(),
-                allowed: Vec::new(),
-            }));
+            drop(reply.send(fake::bans(bans.iter().copied())));
         } else {
             disturbed.store(true, Ordering::Relaxed);
         }
-    }
-}
-
-fn place() -> Place {
-    Place {
-        region: "eu-central-1".to_owned(),
-        subnets: vec![SUBNET.to_owned()],
-        account: "123456789012".to_owned(),
-        vpc_networks: Vec::new(),
     }
 }
 
@@ -209,31 +194,6 @@ fn config() -> PlanConfig {
     };
     config.sharing.members = 0;
     config
-}
-
-fn host(number: u8) -> IpNet {
-    format!("203.0.113.{number}/32").parse().unwrap()
-}
-
-fn check(calls: &[Duration], allowance: Allowance) {
-    for (i, first) in calls.iter().enumerate() {
-        for (j, last) in calls.iter().enumerate().skip(i) {
-            let refilled = last.saturating_sub(*first).as_millis() / allowance.period.as_millis();
-            let most = u128::from(allowance.burst.get()) + refilled;
-            let made = j - i + 1;
-            assert!(
-                made as u128 <= most,
-                "{made} calls from {first:?} to {last:?}"
-            );
-        }
-    }
-}
-
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap()
-        .block_on(future)
 }
 
 /// What happens at the beginning of a spell.
@@ -341,12 +301,8 @@ proptest! {
 
 /// The tier by its defaults, an hour of something, and what the status says of it.
 fn an_hour_of(weather: Weather, state: NaclState, reason: &str) {
-    let rhythm = Rhythm {
-        every: SECOND * 60,
-        at_most: SECOND * 900,
-    };
     block_on(async {
-        let world = World::new(Pace::default(), rhythm);
+        let world = World::new(Pace::default(), RHYTHM);
         let life = world.live();
         world.ban((0..6).map(|number| (number, 0.0)).collect());
         world.pass(SECOND * 60).await;
@@ -367,7 +323,7 @@ fn an_hour_of(weather: Weather, state: NaclState, reason: &str) {
         assert!(describes <= 60 && changes <= 60, "{describes}, {changes}");
 
         world.ec2.set(Weather::Clear);
-        world.pass(rhythm.at_most + SECOND * 60).await;
+        world.pass(RHYTHM.at_most + SECOND * 60).await;
         let status = life.handle.status();
         assert_eq!(status.state, NaclState::On, "{weather:?}: {status:?}");
         world.has_converged(&status);
@@ -423,12 +379,8 @@ fn an_hour_of_any_trouble_costs_few_calls_and_is_made_up_for_at_the_next_look() 
 
 #[test]
 fn what_ec2_shows_after_a_release_is_taken_out_as_it_shows() {
-    let rhythm = Rhythm {
-        every: SECOND * 60,
-        at_most: SECOND * 900,
-    };
     block_on(async {
-        let world = World::new(Pace::default(), rhythm);
+        let world = World::new(Pace::default(), RHYTHM);
         let life = world.live();
         world.pass(SECOND).await;
         // Made, but nobody says so, and not to be seen before the release.
@@ -447,7 +399,7 @@ fn what_ec2_shows_after_a_release_is_taken_out_as_it_shows() {
         assert_eq!(world.ec2.denied().len(), 1, "not shown yet");
         let reason = life.handle.status().reason;
         assert!(reason.contains("1 more"), "{reason}");
-        world.pass(rhythm.at_most).await;
+        world.pass(RHYTHM.at_most).await;
         assert_eq!(world.ec2.denied(), []);
         assert_eq!(life.handle.status().state, NaclState::Released);
         life.kill().await;
@@ -456,22 +408,18 @@ fn what_ec2_shows_after_a_release_is_taken_out_as_it_shows() {
 
 #[test]
 fn what_was_put_into_a_nacl_that_is_gone_is_not_told_of_for_ever() {
-    let rhythm = Rhythm {
-        every: SECOND * 60,
-        at_most: SECOND * 900,
-    };
     block_on(async {
-        let world = World::new(Pace::default(), rhythm);
+        let world = World::new(Pace::default(), RHYTHM);
         let life = world.live();
         world.ban(vec![(1, 0.0)]);
         world.pass(SECOND * 60).await;
         world.ec2.befall(Deed::Swap);
-        world.pass(rhythm.at_most * 2).await;
+        world.pass(RHYTHM.at_most * 2).await;
         world.has_converged(&life.handle.status());
         let told = life.handle.status().findings;
         assert!(told[0].contains("acl-0 holds 1 of our entries"), "{told:?}");
         world.ec2.befall(Deed::Replace);
-        world.pass(rhythm.at_most * 2).await;
+        world.pass(RHYTHM.at_most * 2).await;
         world.has_converged(&life.handle.status());
         // The second NACL is deleted; the first one is there all the same.
         let acls: Vec<String> = world
