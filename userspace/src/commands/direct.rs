@@ -217,17 +217,12 @@ mod with_aws {
             strike_out_gone(&mut caller, &mut ledger, &observed, settle).await?;
             let now = caller.clock().unix();
             let records = ledger.entries()?;
-            let mut young = records.iter().filter(|it| is_younger(it, settle, now));
-            if young.next().is_none() {
+            if !records.iter().any(|record| record.is_younger(settle, now)) {
                 return Ok(removed);
             }
             // EC2 shows by then whether there is an entry.
             caller.clock().sleep(LOOK_AGAIN).await;
         }
-    }
-
-    fn is_younger(record: &LedgerEntry, age: Duration, now: i64) -> bool {
-        record.since.abs_diff(now) < age.as_secs()
     }
 
     /// Takes out what EC2 shows.

@@ -38,7 +38,7 @@ where
         .collect();
     for id in unseen {
         let of_it = || records.iter().filter(|record| record.acl == id);
-        if of_it().any(|record| record.since.abs_diff(now) < settle.as_secs()) {
+        if of_it().any(|record| record.is_younger(settle, now)) {
             continue;
         }
         match caller.describe(id).await {

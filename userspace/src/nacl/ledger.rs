@@ -7,6 +7,7 @@
 //! will ever take out.
 
 use std::error::Error;
+use std::time::Duration;
 
 use super::acl::{Position, Rule};
 
@@ -19,6 +20,14 @@ pub struct LedgerEntry {
     pub rule: Rule,
     /// Since when, in seconds since the Unix epoch.
     pub since: i64,
+}
+
+impl LedgerEntry {
+    /// Whether it is younger than `age` at `now`, in seconds since the Unix epoch. One of a
+    /// moment yet to come, as after a clock was set back, is as old as it is ahead.
+    pub fn is_younger(&self, age: Duration, now: i64) -> bool {
+        self.since.abs_diff(now) < age.as_secs()
+    }
 }
 
 /// The ledger could not be read or written.

@@ -353,10 +353,10 @@ impl<A: AclApi, C: Clock, L: Ledger + Send> Reconciler<A, C, L> {
             .iter()
             .map(|entry| (entry.position, entry.network));
         let now = self.clock().unix();
-        let settle = self.config.settle.as_secs();
+        let settle = self.config.settle;
         let ours = ledger
             .iter()
-            .filter(|record| record.acl == id && record.since.abs_diff(now) < settle)
+            .filter(|record| record.acl == id && record.is_younger(settle, now))
             .map(|record| (record.rule.position, record.rule.network));
         let mut standing: BTreeSet<Position> = seen
             .chain(ours)

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use ipnet::IpNet;
 
@@ -12,9 +13,9 @@ use crate::nacl::market::{Market, Withdrawn};
 use crate::nacl::quota::List;
 use crate::nacl::selftest;
 
-/// How long EC2 may take at the worst to show a change, in seconds: twice the pause up
+/// How long EC2 may take at the worst to show a change: twice the pause up
 /// to which one is to look again ("Eventual consistency in the Amazon EC2 API").
-const LATEST: u64 = 600;
+const LATEST: Duration = Duration::from_mins(10);
 
 /// An entry of ours.
 #[derive(Debug, Clone, Copy)]
@@ -83,7 +84,7 @@ pub(super) fn held(input: &Input<'_>) -> impl Iterator<Item = IpNet> {
             return false;
         };
         let seen = acl.entries.iter().any(|entry| is_ours(entry, &known.rule));
-        let young = known.since.abs_diff(input.now) < input.config.settle.as_secs();
+        let young = known.is_younger(input.config.settle, input.now);
         input.config.is_on(position.direction)
             && input.config.range(acl).contains(&position.number)
             && (seen || young)
@@ -94,7 +95,7 @@ pub(super) fn held(input: &Input<'_>) -> impl Iterator<Item = IpNet> {
 /// Whether EC2 may still show an entry that it does not show at `now`, in seconds since
 /// the Unix epoch.
 pub(super) fn may_show(record: &LedgerEntry, now: i64) -> bool {
-    record.since.abs_diff(now) < LATEST
+    record.is_younger(LATEST, now)
 }
 
 /// Whether an entry is what the ledger says that we put there.
@@ -156,8 +157,8 @@ impl<'a> Survey<'a> {
     /// Compares a position with what the ledger says of it.
     fn compare(&mut self, position: Position, known: &[&LedgerEntry]) {
         let found = self.others.get(&position).copied();
-        let settle = self.input.config.settle.as_secs();
-        let settled = |entry: &LedgerEntry| entry.since.abs_diff(self.input.now) >= settle;
+        let settle = self.input.config.settle;
+        let settled = |entry: &LedgerEntry| !entry.is_younger(settle, self.input.now);
         let ours = found.and_then(|found| known.iter().find(|known| is_ours(found, &known.rule)));
         if let Some(ours) = ours {
             let others = known.iter().copied();
