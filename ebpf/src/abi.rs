@@ -189,8 +189,8 @@ pub struct Pace {
     pub jiffy: u64,
     /// The time at the first packet of that jiffy that was dropped, in ns of `CLOCK_BOOTTIME`.
     pub now: u64,
-    /// Packets that may still be counted one by one.
-    pub credit: u32,
+    /// Packets that may still be counted one by one, or are owed if it is negative.
+    pub credit: i32,
     /// Packets to leave out before the next one is counted.
     pub skip: u32,
 }
@@ -198,8 +198,8 @@ pub struct Pace {
 /// Packets that a sampled one stands for.
 pub const SAMPLED: u32 = 64;
 
-/// The credit of a CPU at the most, in packets.
-pub const CREDIT: u32 = 4096;
+/// The credit of a CPU, and what it owes, at the most, in packets.
+pub const CREDIT: i32 = 4096;
 
 /// Credit comes back at one packet in 2 to this power ns: 61,035 packets/s.
 pub const CREDIT_SHIFT: u32 = 14;

@@ -46,12 +46,11 @@ pub(crate) static INDEX_V4: Array<LineV4, MAX_LINES_V4, MAPPED> = Array::new();
 #[btf_map(name = "index_v6")]
 pub(crate) static INDEX_V6: Array<LineV6, MAX_LINES_V6, MAPPED> = Array::new();
 
+// Made beforehand: to make one takes the kernel microseconds, in the middle of a flood.
 #[btf_map(name = "hits_v4")]
-pub(crate) static HITS_V4: PerCpuHashMap<OffenderV4, Hits, MAX_OFFENDERS, ON_DEMAND> =
-    PerCpuHashMap::new();
+pub(crate) static HITS_V4: PerCpuHashMap<OffenderV4, Hits, MAX_OFFENDERS> = PerCpuHashMap::new();
 #[btf_map(name = "hits_v6")]
-pub(crate) static HITS_V6: PerCpuHashMap<OffenderV6, Hits, MAX_OFFENDERS, ON_DEMAND> =
-    PerCpuHashMap::new();
+pub(crate) static HITS_V6: PerCpuHashMap<OffenderV6, Hits, MAX_OFFENDERS> = PerCpuHashMap::new();
 
 #[btf_map(name = "stats")]
 pub(crate) static STATS: PerCpuArray<Stats, { FAMILIES as usize }> = PerCpuArray::new();

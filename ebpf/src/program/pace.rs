@@ -18,16 +18,18 @@ pub(crate) fn follow(pace: &mut Pace) {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "it is CREDIT at the most")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "it is twice CREDIT at the most"
+)]
 #[inline(always)]
-fn credit(left: u32, elapsed: u64) -> u32 {
+fn credit(left: i32, elapsed: u64) -> i32 {
     let earned = elapsed >> CREDIT_SHIFT;
-    let credit = earned + u64::from(left);
-    if credit > u64::from(CREDIT) {
-        CREDIT
-    } else {
-        credit as u32
+    if earned > 2 * u64::from(CREDIT.unsigned_abs()) {
+        return CREDIT;
     }
+    let credit = left + earned as i32;
+    if credit > CREDIT { CREDIT } else { credit }
 }
 
 /// How many packets this one stands for: 0 if it is not to be counted.
@@ -42,6 +44,9 @@ pub(crate) fn weight(pace: &mut Pace) -> u32 {
         return 0;
     }
     pace.skip = gap(random());
+    if pace.credit > -CREDIT {
+        pace.credit -= SAMPLED.cast_signed();
+    }
     SAMPLED
 }
 

@@ -1,6 +1,7 @@
 //! Every packet is in the counters, once, with all its bytes.
 
 use std::thread;
+use std::time::Duration;
 
 use nicban::rank::Counter;
 use nicban_ebpf::abi::{CREDIT, Family, SAMPLED};
@@ -196,6 +197,29 @@ fn a_dense_flood_is_counted_by_samples_that_come_close() {
         [2 * u64::from(EACH), u64::from(EACH)],
         "of these none is estimated"
     );
+}
+
+#[test]
+fn what_comes_after_a_dense_flood_is_counted_one_by_one_again() {
+    // A CPU owes CREDIT packets at the most, and a sample more: what comes back in 70 ms.
+    const PAID: Duration = Duration::from_millis(300);
+    let mut datapath = Datapath::load().unwrap();
+    let mut cpus = CpuSet::new();
+    cpus.set(0).unwrap();
+    sched_setaffinity(Pid::from_raw(0), &cpus).unwrap();
+    for (dense, sparse, ban) in [
+        ("203.0.113.1", "203.0.113.2", "203.0.113.2"),
+        ("2001:db8:0:1::1", "2001:db8:0:2::1", "2001:db8:0:2::/64"),
+    ] {
+        datapath.ban(dense).unwrap();
+        datapath.ban(ban).unwrap();
+        datapath.run_many(&from(dense).frame(), 1_000_000).unwrap();
+        thread::sleep(PAID);
+        datapath.run_many(&from(sparse).frame(), 100).unwrap();
+        let hits = datapath.hits().unwrap();
+        let counted = hits.get(&net(ban).unwrap()).map(|it| it.packets);
+        assert_eq!(counted, Some(100), "{sparse}: {hits:?}");
+    }
 }
 
 #[test]
