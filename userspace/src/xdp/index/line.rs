@@ -15,10 +15,14 @@ pub(in super::super) trait Line {
     /// Keys that it has room for.
     const SLOTS: usize;
 
-    /// Keys a line, on average, beyond which a region is too small: so many that about
-    /// one line in a hundred, or for IPv6 in twenty, has more than it has room for
-    /// (they are spread by chance: a Poisson distribution).
+    /// Keys a line, on average, for which the largest region is made: the memory that the
+    /// index takes. Keys are spread by chance (a Poisson distribution), so about one line in
+    /// a hundred, or for IPv6 in twenty, then has more than it has room for.
     const FULL: usize;
+
+    /// Keys a line, on average, beyond which a larger region is taken while there is one: so
+    /// that the map is asked for fewer than one key in fifty.
+    const ROOMY: usize;
 
     /// A key's bits, spread.
     fn spread(key: Self::Key) -> u32;
@@ -53,7 +57,7 @@ pub(in super::super) trait Line {
 }
 
 macro_rules! line {
-    ($(#[$doc:meta])* $name:ident, $key:ty, $word:ty, $slots:expr, $full:expr, $spread:ident) => {
+    ($(#[$doc:meta])* $name:ident, $key:ty, $word:ty, $slots:expr, $full:expr, $roomy:expr, $spread:ident) => {
         $(#[$doc])*
         #[repr(C, align(64))]
         pub(in super::super) struct $name {
@@ -72,6 +76,7 @@ macro_rules! line {
             type Key = $key;
             const SLOTS: usize = $slots;
             const FULL: usize = $full;
+            const ROOMY: usize = $roomy;
 
             fn spread(key: $key) -> u32 {
                 $spread(key)
@@ -99,9 +104,9 @@ macro_rules! line {
 
 line! {
     /// A line of IPv4 addresses.
-    LineV4, u32, AtomicU32, SLOTS_V4, 8, spread_v4
+    LineV4, u32, AtomicU32, SLOTS_V4, 8, 8, spread_v4
 }
 line! {
     /// A line of IPv6 networks.
-    LineV6, u64, AtomicU64, SLOTS_V6, 4, spread_v6
+    LineV6, u64, AtomicU64, SLOTS_V6, 4, 2, spread_v6
 }

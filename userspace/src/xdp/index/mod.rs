@@ -66,7 +66,7 @@ impl<L: Line, S: Deref<Target = [L]>> Index<L, S> {
     /// may be in a line.
     pub(super) fn fill(&self, keys: &[L::Key], may: impl Fn(L::Key) -> bool) -> Region<L::Key> {
         let mut size = SMALLEST.min(self.largest());
-        while keys.len() > full::<L>(size) && size < self.largest() {
+        while keys.len() > roomy::<L>(size) && size < self.largest() {
             size *= 2;
         }
         self.build(size, keys, may)
@@ -83,10 +83,10 @@ impl<L: Line, S: Deref<Target = [L]>> Index<L, S> {
     ) -> Option<Region<L::Key>> {
         let keys = self.held + self.left_out.len() + more;
         let mut size = self.size;
-        while keys > full::<L>(size) && size < self.largest() {
+        while keys > roomy::<L>(size) && size < self.largest() {
             size *= 2;
         }
-        if keys < full::<L>(size) / 8 && size > SMALLEST {
+        if keys < roomy::<L>(size) / 8 && size > SMALLEST {
             size /= 2;
         }
         if size == self.size {
@@ -306,8 +306,8 @@ const fn region(size: u32) -> std::ops::Range<usize> {
 }
 
 /// Keys beyond which a region is too small.
-const fn full<L: Line>(size: u32) -> usize {
-    size as usize * L::FULL
+const fn roomy<L: Line>(size: u32) -> usize {
+    size as usize * L::ROOMY
 }
 
 fn open<L: Line>(line: &L) {
