@@ -1,27 +1,22 @@
 //! Builds nicban's programs, then becomes the demo.
 
-use std::{
-    convert::Infallible, ffi::OsString, os::unix::process::CommandExt as _, path::PathBuf,
-    process::Command,
-};
+use std::{convert::Infallible, ffi::OsString, path::PathBuf, process::Command};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use crate::{process, setup};
 
-/// Replaces this process by the demo, so that signals and the exit status are the demo's own.
+/// Replaces this process by the demo.
 pub(crate) fn run(arguments: &[OsString]) -> Result<Infallible> {
     build(setup::Scope::Demo)?;
     setup::need_root("the demo makes network namespaces and attaches XDP programs")?;
-    let error = Command::new(program("nicban-demo"))
-        .arg("--nicban")
+    let mut demo = Command::new(program("nicban-demo"));
+    demo.arg("--nicban")
         .arg(program("nicban"))
         .arg("--action")
         .arg(program("nicban-action"))
-        .args(arguments)
-        .current_dir(process::root())
-        .exec();
-    Err(error).context("cannot run nicban-demo")
+        .args(arguments);
+    process::replace(demo)
 }
 
 /// Provides what the scope needs, then builds the daemon, the action and the demo.

@@ -57,6 +57,9 @@ enum Task {
     },
     /// Measure nicban beside what else can drop a banned source's packets
     Bench {
+        /// Only with --quick: take the programs that the tests have built
+        #[arg(long)]
+        unoptimised: bool,
         /// Given to the bench; `-- --help` lists them
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
@@ -131,7 +134,10 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Build { release: true } => release::build()?,
         Task::Demo { arguments } => match demo::run(&arguments)? {},
         Task::Simulate { arguments } => return simulate::run(&arguments),
-        Task::Bench { arguments } => match bench::run(&arguments)? {},
+        Task::Bench {
+            unoptimised,
+            arguments,
+        } => match bench::run(unoptimised, &arguments)? {},
         Task::Soak { arguments } => match soak::run(&arguments)? {},
         Task::Test {
             filter,

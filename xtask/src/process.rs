@@ -1,8 +1,10 @@
 //! Calls of cargo in this workspace.
 
 use std::{
+    convert::Infallible,
     env,
     ffi::OsString,
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -71,6 +73,13 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
         bail!("`{line}` failed: {status}");
     }
     Ok(())
+}
+
+/// Replaces this process by a program that was built, in the workspace's top folder: signals
+/// and the exit status are its own.
+pub(crate) fn replace(mut command: Command) -> Result<Infallible> {
+    let error = command.current_dir(root()).exec();
+    Err(error).with_context(|| format!("cannot run `{}`", line(&command)))
 }
 
 /// What the command writes to its standard output.
