@@ -61,10 +61,24 @@ pub(super) fn names(scale: Scale) -> Vec<String> {
     }
     names.extend([PER_BAN, MAPS_PER_BAN].map(str::to_owned));
     names.push(format!("{START}{}", short(most(scale))));
-    for count in offenders(scale) {
-        names.push(format!("{TICK}{}", short(*count)));
+    for bans in &sizes(scale)[1..] {
+        names.extend(
+            offenders(scale)
+                .iter()
+                .map(|count| tick(scale, *count, *bans)),
+        );
     }
     names
+}
+
+/// The row of a tick while so many of the banned send.
+fn tick(scale: Scale, offenders: u32, bans: u32) -> String {
+    let count = short(offenders);
+    if bans == most(scale) {
+        format!("{TICK}{count}")
+    } else {
+        format!("daemon-{}-tick-{count}", short(bans))
+    }
 }
 
 /// Measures those of the rows that are wanted.
@@ -77,7 +91,12 @@ pub(super) fn run(bench: &Bench, wanted: &[String]) -> Result<Vec<Row>> {
     drop(least.daemon);
     for bans in &sizes(scale)[1..] {
         let name = format!("{MEMORY}{}", short(*bans));
-        if *bans != most(scale) && !wants(&name) {
+        let sending: Vec<(u32, String)> = offenders(scale)
+            .iter()
+            .map(|count| (*count, tick(scale, *count, *bans)))
+            .filter(|(_, name)| wants(name))
+            .collect();
+        if *bans != most(scale) && !wants(&name) && sending.is_empty() {
             continue;
         }
         bench.progress.step(&name);
@@ -97,15 +116,12 @@ pub(super) fn run(bench: &Bench, wanted: &[String]) -> Result<Vec<Row>> {
             ));
             let start = format!("{START}{}", short(*bans));
             rows.push(Row::alone(start, "s", &filled.starts).size(*bans));
-            for count in offenders(scale) {
-                let name = format!("{TICK}{}", short(*count));
-                if wants(&name) {
-                    bench.progress.step(&name);
-                    let took = ticks(bench, &filled, *count).map_err(|error| format!("{error:#}"));
-                    let row = Row::alone(name, "ms", &took).size(*count);
-                    rows.push(row.goal(Goal::AtMost(50.0)));
-                }
-            }
+        }
+        for (count, name) in sending {
+            bench.progress.step(&name);
+            let took = ticks(bench, &filled, count).map_err(|error| format!("{error:#}"));
+            let row = Row::alone(name, "ms", &took).size(count);
+            rows.push(row.goal(Goal::AtMost(50.0)));
         }
     }
     for (bans, bytes) in memory {

@@ -90,7 +90,8 @@ impl Report {
              Written by `cargo xtask bench` ([CONTRIBUTING.md](../CONTRIBUTING.md#benchmarks)): nicban and \
              each peer were measured alternately, in {} rounds of one run. A figure is the median of the \
              rounds, with the least and the most in brackets; a ratio is nicban's median divided by the \
-             peer's. A goal that is not met stays here as not met, and a peer that failed as failed.\n\n\
+             peer's. A goal that is not met stays here as not met, and a peer that failed as failed. \
+             [Performance](performance.md) says why, and what the rows do not show.\n\n\
              - Machine: {}\n\
              - Peers: {}\n\n{}\n",
             self.rounds,
